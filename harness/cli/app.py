@@ -1,0 +1,223 @@
+"""The commands of `easyds`. Each is a thin layer: it reads options, calls one function of the harness, prints."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="easyds",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="EasyDS Bench: which checkpoint guides best, is the difference real, and what does it cost?",
+    epilog="Exit codes: 0 done, 1 gate failed, 2 usage, 3 environment, 4 incomplete, 130 interrupted. "
+    "Options also come from EASYDS_<COMMAND>_<OPTION> and easyds.toml ('easyds config').",
+)
+
+Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
+TaskName = Annotated[str, typer.Option("--task", "-t", help="A task's name ('easyds tasks') or its YAML file.")]
+Format = Annotated[str, typer.Option("--format", "-f", help="text, json, csv, markdown or latex.")]
+FailUnder = Annotated[
+    list[str] | None, typer.Option(help="METRIC=X: exit 1 if the lower end of the metric's interval is below X.")
+]
+Scorers = Annotated[
+    list[str] | None, typer.Option("--scorer", help="name or name:option=value; replaces the task's scorers.")
+]
+
+
+@app.callback()
+def main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. May stand anywhere.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from harness import __version__
+
+        print(__version__)
+        raise typer.Exit()
+
+
+@app.command()
+def doctor(form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text") -> None:
+    """Check that this machine can run the benchmark, and say what is missing."""
+    from harness.cli.doctor import check
+
+    report = check()
+    _print_rows(report, ["check", "result", "detail"], form)
+    if any(row["result"] == "missing" for row in report):
+        raise typer.Exit(3)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where checkpoint and runs go.")] = Path("demo"),
+    task: TaskName = "ds-trace-demo",
+) -> None:
+    """Make a tiny checkpoint, benchmark it and the controls, and show the board. The second time takes seconds."""
+    from harness.cli.demo import run_demo
+
+    run_demo(folder, task)
+
+
+@app.command()
+def tasks(form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text") -> None:
+    """List the tasks with their items, languages and version."""
+    from harness import task as loader
+
+    rows = []
+    for name in loader.names():
+        one = loader.load(name)
+        languages = sorted({item.language for item in one.items})
+        clusters = len({item.cluster for item in one.items})
+        rows.append(
+            {
+                "task": one.name,
+                "version": one.version,
+                "items": len(one.items),
+                "clusters": clusters,
+                "languages": ", ".join(languages),
+                "digest": one.digest[:8],
+                "description": one.description["en"],
+            }
+        )
+    _print_rows(rows, ["task", "version", "items", "clusters", "languages", "digest", "description"], form)
+
+
+@app.command()
+def run(
+    model: Annotated[list[str], typer.Option("--model", "-m", help="provider/name; repeat for several systems.")],
+    task: TaskName = "ds-trace",
+    limit: Annotated[int | None, typer.Option(help="Only the first N items (never ranked).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows generated together (hf); halved when memory runs out.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer; the task says how long by default.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy (the default).")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Nucleus sampling.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Answers per item.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling noise.")] = None,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16 (hf).")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda (hf).")] = "auto",
+    base_url: Annotated[str | None, typer.Option(help="Endpoint of an OpenAI-compatible server (openai).")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at once (openai).")] = 8,
+    scorer: Scorers = None,
+    system: Annotated[str | None, typer.Option("--as", help="Name on the board; the model's name by default.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Start a new run even if one of this configuration exists.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate items, tokens, time and memory; write nothing.")] = False,
+    fail_under: FailUnder = None,
+    runs: Runs = Path("runs"),
+    form: Format = "text",
+) -> None:
+    """Run models on a task, score and record them. The same command continues an unfinished run."""
+    from harness import board, models, scorers
+    from harness import run as runner
+    from harness import task as loader
+    from harness.cli import show
+    from harness.errors import UsageError
+
+    if len(model) > 1 and (name or system):
+        raise UsageError("--name and --as go with one --model.")
+    decoding = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "samples": samples, "seed": seed}
+    plan = runner.Plan.of(loader.load(task), limit, **decoding)
+    options = models.Options(batch_size, dtype, device, base_url, concurrency)
+    specs = None if scorer is None else [scorers.parse(one) for one in scorer]
+    opened = [models.open_model(one, options) for one in model]
+    if dry_run:
+        _print_rows([_estimate(runner, plan, one) for one in opened], list(_ESTIMATE), form)
+        return
+    done = [_run_one(runner, plan, one, runs, system, name, new, specs) for one in opened]
+    result = board.build(plan.task, done)
+    print(show.render(result, form))
+    for one in done:
+        print(f"run folder: {one.folder}", file=sys.stderr)
+    for one in done:
+        runner.require_complete(one)
+    for row in result.rows:
+        board.gate(row, fail_under or [])
+
+
+def _run_one(runner: Any, plan: Any, model: Any, runs: Path, system: str | None, name: str | None, new: bool, specs: Any) -> Any:
+    from harness.cli.progress import Progress
+
+    with Progress(system or model.name) as bar:
+        return runner.execute(plan, model, runs, system=system, name=name, new=new, scorers=specs, progress=bar.begin)
+
+
+_ESTIMATE = ("model", "items", "requests", "prompt_tokens", "completion_tokens", "seconds", "peak_memory_bytes")
+
+
+def _estimate(runner: Any, plan: Any, model: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"model": model.name, **asdict(runner.estimate(plan, model))}
+
+
+@app.command()
+def score(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run folder.")],
+    task: Annotated[str | None, typer.Option("--task", "-t", help="The run's task, if it is not one of the bundled.")] = None,
+    scorer: Scorers = None,
+    runs: Runs = Path("runs"),
+    form: Format = "text",
+) -> None:
+    """Score the responses of a run again, without generating."""
+    from harness import board, paths, scorers
+    from harness import run as runner
+    from harness import task as loader
+    from harness.cli import show
+    from harness.record import Run
+
+    folder = runs / paths.safe_name(run_name, "run name")
+    the_task = loader.load(task or Run(folder).manifest["task"]["name"])
+    specs = None if scorer is None else [scorers.parse(one) for one in scorer]
+    print(show.render(board.build(the_task, [runner.rescore(folder, the_task, specs)]), form))
+
+
+@app.command("board")
+def show_board(
+    task: TaskName = "ds-trace",
+    runs: Runs = Path("runs"),
+    fail_under: FailUnder = None,
+    form: Format = "text",
+) -> None:
+    """Show all systems on a task, with intervals and rank ranges."""
+    from harness import board
+    from harness import task as loader
+    from harness.cli import show
+
+    result = board.from_folder(loader.load(task), runs)
+    print(show.render(result, form))
+    for row in result.rows:
+        if row.rank:
+            board.gate(row, fail_under or [])
+
+
+@app.command()
+def config(
+    command: Annotated[str | None, typer.Argument(help="Only this command's options.")] = None,
+    form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+) -> None:
+    """Show every option's present value and where it comes from."""
+    from harness.cli.config import origins
+
+    _print_rows(origins(command), ["command", "option", "value", "origin"], form)
+
+
+def _print_rows(rows: list[dict[str, Any]], columns: list[str], form: str) -> None:
+    """Rows as an aligned table, or as JSON."""
+    from harness.errors import unknown
+
+    if form == "json":
+        import json
+
+        print(json.dumps(rows, ensure_ascii=False, indent=1, default=str))
+    elif form == "text":
+        cells = [columns, *([str(row[name]) if row[name] is not None else "-" for name in columns] for row in rows)]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+        for row in cells:
+            print("  ".join(value.ljust(width) for value, width in zip(row, widths)).rstrip())
+    else:
+        raise unknown("format", form, ["text", "json"], "--format")

@@ -1,0 +1,242 @@
+"""Local checkpoints through transformers and PEFT: `hf/Qwen/Qwen2.5-7B-Instruct`, `hf/./checkpoint`, `hf/./adapter`.
+
+Weights come from safetensors only and no checkpoint may bring code. The base of an adapter is loaded once for all
+models of a command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from harness.digest import digest, file_digest, files_digest
+from harness.errors import EnvironmentProblem, UsageError
+from harness.models import Options, chat
+from harness.models.engine import Row, generate
+from harness.types import Decoding, Failure, Message, Model, Request, Response
+
+PICKLES = ("pytorch_model*.bin", "adapter_model.bin", "*.pt", "*.pth", "*.ckpt")
+HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "merges.txt", "vocab.txt", "tokenizer.model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """A checkpoint on disk: its base, and the adapter on it if there is one. The tokenizer is the adapter's if it has one."""
+
+    base: Path
+    adapter: Path | None
+    tokenizer: Path
+
+
+def find(name: str) -> Path:
+    """The folder of a checkpoint: a local path (begins with '.', '/' or '~'), or a model of the hub's cache or the hub."""
+    if name.startswith((".", "/", "~")):
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            raise EnvironmentProblem(f"{folder} does not exist or is no folder. Give the folder that holds config.json or adapter_config.json.")
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
+    except HFValidationError as error:
+        raise UsageError(f"'{name}' is not a hub model id (owner/name). A local folder is written hf/./folder.") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise EnvironmentProblem(
+            f"hub model '{name}' is neither in the local cache nor to be had from here. Check the name and the network, or give a local folder as hf/./folder."
+        ) from error
+
+
+def folders(name: str) -> Folders:
+    """Where the parts of a checkpoint lie. Raises EnvironmentProblem for pickled weights, remote code, missing files."""
+    folder = find(name)
+    config = folder / "adapter_config.json"
+    if not config.exists():
+        _check(folder, "config.json")
+        return Folders(folder, None, folder)
+    _check(folder, "adapter_config.json")
+    base_name = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path") or ""
+    base = find(base_name if not (folder / base_name).is_dir() else str((folder / base_name).resolve()))
+    _check(base, "config.json")
+    return Folders(base, folder, folder if (folder / "tokenizer_config.json").exists() else base)
+
+
+def _check(folder: Path, config_name: str) -> None:
+    config = folder / config_name
+    if not config.exists():
+        raise EnvironmentProblem(f"{folder} has no {config_name}: it is no checkpoint. Give the folder that save_pretrained() wrote.")
+    if not any(folder.glob("*.safetensors")):
+        pickled = next((path.name for pattern in PICKLES for path in folder.glob(pattern)), None)
+        if pickled:
+            raise EnvironmentProblem(
+                f"{folder} has only pickled weights ({pickled}), which can run code when loaded. Save it again with save_pretrained(..., safe_serialization=True)."
+            )
+        raise EnvironmentProblem(f"{folder} has no *.safetensors weights. The download or the training may not have finished.")
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EnvironmentProblem(f"{config} is not valid JSON ({error}). The checkpoint was not written to its end.") from error
+    if "auto_map" in settings:
+        raise EnvironmentProblem(
+            f"{folder} wants to run its own code (auto_map in {config_name}), which is never allowed. Use a model whose architecture transformers knows."
+        )
+
+
+class HFModel:
+    """A checkpoint, loaded. Generation is greedy unless the decoding says otherwise; the chat template is always applied."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = f"hf/{name}"
+        self._options = options
+        self._folders = folders(name)
+        self._tokenizer = _tokenizer(self._folders.tokenizer)
+        self._template = chat.require_template(self._tokenizer, str(self._folders.tokenizer))
+        self._end = chat.turn_end(self._tokenizer, str(self._folders.tokenizer))
+        self._pad = chat.padding(self._tokenizer, self._end, str(self._folders.tokenizer))
+        self._device = options.device if options.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+        self._dtype = _dtype(options.dtype, self._folders.base, self._device)
+
+    def identity(self) -> dict[str, Any]:
+        base, adapter = self._folders.base, self._folders.adapter
+        return {
+            "provider": "hf",
+            "weights": files_digest([*base.glob("*.safetensors"), base / "config.json"]),
+            "adapter": files_digest([*adapter.glob("*.safetensors"), adapter / "adapter_config.json"]) if adapter else None,
+            "tokenizer": files_digest(chat.template_files(self._folders.tokenizer)),
+            "chat_template": hashlib.sha256(self._template.encode()).hexdigest(),
+            "generation_config": file_digest(base / "generation_config.json") if (base / "generation_config.json").exists() else None,
+            "dtype": str(self._dtype).removeprefix("torch."),
+            "device": self._device,
+            "batch_size": self._options.batch_size or "auto",
+        }
+
+    def load(self) -> None:
+        self._load()
+
+    def generate(self, requests: Sequence[Request], decoding: Decoding) -> Iterator[Response | Failure]:
+        """Responses as they end, long prompts first. A prompt that leaves no room in the context is a Failure."""
+        model, scope = self._load()
+        stop = self._stop(model)
+        rows = []
+        for index, request in enumerate(requests):
+            prompt = self.tokens(request.messages)
+            limit = min(decoding.max_new_tokens, self._context(model) - len(prompt))
+            if limit < 1:
+                yield Failure(request.item.id, request.sample, f"prompt of {len(prompt)} tokens fills the context")
+                continue
+            rows.append(Row(index, prompt, limit, _seed(decoding.seed, request)))
+        rows.sort(key=lambda row: -len(row.prompt))
+        batch_size = self._options.batch_size or (8 if self._device == "cpu" else 64)
+        with scope:
+            try:
+                for row in generate(model, rows, pad=self._pad, stop=stop, decoding=decoding, batch_size=batch_size):
+                    yield self._response(requests[row.index], row, decoding)
+            except torch.OutOfMemoryError as error:
+                raise EnvironmentProblem(
+                    f"{self.name} ran out of memory with a batch of 1. Use a smaller --max-new-tokens, another --dtype or a bigger machine; what was generated is kept."
+                ) from error
+
+    def tokens(self, messages: Sequence[Message]) -> list[int]:
+        """Prompt tokens of a chat."""
+        return chat.encode(self._tokenizer, chat.render(self._tokenizer, messages))
+
+    @torch.inference_mode()
+    def log_perplexity(self, texts: Sequence[str]) -> list[float | None]:
+        """Mean negative log-likelihood per token in nats of each plain text; None for texts of fewer than two tokens."""
+        model, scope = self._load()
+        ids = [chat.encode(self._tokenizer, text)[: self._context(model)] for text in texts]
+        width = max(2, max(len(row) for row in ids))
+        inputs = torch.tensor([row + [self._pad] * (width - len(row)) for row in ids], device=self._device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids], device=self._device)
+        with scope:
+            logits = model(input_ids=inputs, attention_mask=mask).logits[:, :-1].float()
+        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), inputs[:, 1:], reduction="none")
+        sums = (losses * mask[:, 1:]).sum(1).tolist()
+        return [total / (len(row) - 1) if len(row) > 1 else None for total, row in zip(sums, ids)]
+
+    def _response(self, request: Request, row: Row, decoding: Decoding) -> Response:
+        text_tokens = row.tokens[:-1] if row.stopped else row.tokens
+        return Response(
+            item=request.item.id,
+            sample=request.sample,
+            text=str(self._tokenizer.decode(text_tokens, skip_special_tokens=True)).strip(),
+            finish_reason="stop" if row.stopped else "length",
+            prompt_tokens=len(row.prompt),
+            completion_tokens=len(row.tokens),
+            first_token_s=round(row.first_token, 6),
+            latency_s=round(row.ended - row.started, 6),
+            batch=row.batch,
+        )
+
+    def _load(self) -> tuple[PreTrainedModel, AbstractContextManager[Any]]:
+        """The model ready to generate, and the scope in which it is this model and not another on the same base."""
+        logging.disable_progress_bar()
+        key = ("base", self._folders.base.resolve(), self._dtype, self._device)
+        loaded = self._options.loaded
+        if key not in loaded:
+            loaded[key] = AutoModelForCausalLM.from_pretrained(
+                self._folders.base, dtype=self._dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True
+            ).to(self._device).eval()
+        model = loaded[key]
+        if self._folders.adapter is None:
+            return model, (model.disable_adapter() if hasattr(model, "peft_config") else nullcontext())
+        from peft import PeftModel
+
+        adapter = digest(str(self._folders.adapter.resolve()))[:12]
+        if not isinstance(model, PeftModel):
+            model = PeftModel.from_pretrained(model, str(self._folders.adapter), adapter_name=adapter).eval()
+            loaded[key] = model
+        elif adapter not in model.peft_config:
+            model.load_adapter(str(self._folders.adapter), adapter_name=adapter)
+        model.set_adapter(adapter)
+        return model, nullcontext()
+
+    def _stop(self, model: PreTrainedModel) -> frozenset[int]:
+        """Token ids that end a turn: the template's, the tokenizer's eos, and the generation config's."""
+        configured = model.generation_config.eos_token_id if model.generation_config else None
+        configured = configured if isinstance(configured, list) else [configured]
+        return frozenset(token for token in (self._end, self._tokenizer.eos_token_id, *configured) if token is not None)
+
+    def _context(self, model: PreTrainedModel) -> int:
+        return int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30))
+
+
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise EnvironmentProblem(f"{folder} has no tokenizer that loads ({str(error).splitlines()[0]}). Copy tokenizer.json from its base model.") from error
+    return tokenizer
+
+
+def _dtype(name: str, base: Path, device: str) -> torch.dtype:
+    """`auto`: the checkpoint's own type on a GPU; float32 on a processor, where small models are exact and no slower."""
+    if name != "auto":
+        dtype = getattr(torch, name, None)
+        if not isinstance(dtype, torch.dtype):
+            raise UsageError(f"unknown --dtype '{name}'. Use auto, float32, bfloat16 or float16.")
+        return dtype
+    if device == "cpu":
+        return torch.float32
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    return getattr(torch, config.get("dtype") or config.get("torch_dtype") or "bfloat16")
+
+
+def _seed(seed: int, request: Request) -> int:
+    """A seed for one row's noise, from (seed, item, sample) and nothing else."""
+    text = f"{seed}\x1f{request.item.id}\x1f{request.sample}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def open_model(name: str, options: Options) -> Model:
+    return HFModel(name, options)

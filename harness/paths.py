@@ -1,0 +1,39 @@
+"""Where things lie: the project's data folders (checkout or wheel), run folders, and which names may become paths."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from harness.errors import UsageError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def data_root() -> Path:
+    """The folder that holds rubrics/ and datasets/: `harness/_data` in a wheel, the checkout otherwise."""
+    bundled = _PACKAGE / "_data"
+    return bundled if bundled.is_dir() else _PACKAGE.parent
+
+
+def rubrics() -> Path:
+    return data_root() / "rubrics"
+
+
+def datasets() -> Path:
+    return data_root() / "datasets"
+
+
+def safe_name(name: str, kind: str) -> str:
+    """`name` if it may become a path component. Raises UsageError otherwise: this is the only gate for such names."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{kind} '{name}' is not allowed: use 1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a letter or digit."
+        )
+    return name
+
+
+def slug(text: str, length: int = 32) -> str:
+    """`text` reduced to the characters that a name may have."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:length].strip("-") or "run"

@@ -1,0 +1,295 @@
+"""Run folders: what is written of a run, so that a kill at any moment loses at most the work in flight.
+
+`manifest.json` is replaced as a whole (temporary file, fsync, rename). `responses.jsonl` and `scores.jsonl` only
+grow, one write per line. A folder has one writer at a time, held by a lock the kernel drops with the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.digest import digest
+from harness.errors import EnvironmentProblem, UsageError
+from harness.paths import safe_name, slug
+from harness.types import Response, Score
+
+SCHEMA_VERSION = 1
+RESPONSES, SCORES, MANIFEST = "responses.jsonl", "scores.jsonl", "manifest.json"
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by `value` so that a reader sees the old file or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(value, file, ensure_ascii=False, indent=1)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _storage_problem(path, error) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _storage_problem(path: Path, error: OSError) -> EnvironmentProblem:
+    if error.errno in _NO_SPACE:
+        return EnvironmentProblem(
+            f"no space left to write {path}. What was written before is kept: free some space and run the same command again."
+        )
+    return EnvironmentProblem(f"cannot write {path}: {error.strerror}. Check the folder's permissions or choose another --runs.")
+
+
+class Lines:
+    """An append-only JSONL file. Rows are written at once by a thread of its own and made durable per batch.
+
+    `append` never waits for the disk. An error of the disk is raised by the next `append` or by `close`; a row that
+    was only partly written is cut off again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._cut_torn_line()
+        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._problem: OSError | None = None
+        self._thread = threading.Thread(target=self._write_all, name=f"write {path.name}", daemon=True)
+        self._thread.start()
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        if self._problem:
+            raise _storage_problem(self.path, self._problem) from self._problem
+        self._queue.put(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+    def close(self) -> None:
+        if self._descriptor < 0:
+            return
+        self._queue.put(None)
+        self._thread.join()
+        os.close(self._descriptor)
+        self._descriptor = -1
+        if self._problem:
+            raise _storage_problem(self.path, self._problem) from self._problem
+
+    def _write_all(self) -> None:
+        """Write rows until told to end: one write per row, one fsync for the rows that waited together."""
+        line: bytes | None = b""
+        while line is not None:
+            line = self._queue.get()
+            while line is not None:
+                if self._problem is None:
+                    self._write(line)
+                if self._queue.empty():
+                    break
+                line = self._queue.get()
+            if self._problem is None:
+                os.fsync(self._descriptor)
+
+    def _write(self, line: bytes) -> None:
+        size = os.fstat(self._descriptor).st_size
+        try:
+            written = os.write(self._descriptor, line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            os.ftruncate(self._descriptor, size)
+            self._problem = error
+
+    def _cut_torn_line(self) -> None:
+        """A kill in mid-write can leave a last line without its end: that row was never complete."""
+        size = os.fstat(self._descriptor).st_size
+        end = size
+        while end > 0:
+            start = max(0, end - 65536)
+            chunk = os.pread(self._descriptor, end - start, start)
+            newline = chunk.rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end != size:
+            os.ftruncate(self._descriptor, end)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a JSONL file that a run wrote; a torn last line is passed over. Raises EnvironmentProblem on others."""
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise EnvironmentProblem(
+                    f"{path}, line {number} is not JSON: the file was changed after it was written. Restore it or delete the run."
+                ) from error
+
+
+class Run:
+    """One run folder, for reading."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.id = folder.name
+        try:
+            self.manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{folder} is not a run: it has no readable {MANIFEST}. 'easyds board' lists the runs.") from error
+        if self.manifest.get("schema_version") != SCHEMA_VERSION:
+            raise UsageError(
+                f"run {self.id} has schema version {self.manifest.get('schema_version')}, this version reads {SCHEMA_VERSION}."
+            )
+
+    def responses(self) -> list[Response]:
+        """Every response, once per (item, sample); the first one written counts."""
+        seen: dict[tuple[str, int], Response] = {}
+        for row in read_lines(self.folder / RESPONSES):
+            seen.setdefault((row["item"], row["sample"]), Response(**row))
+        return list(seen.values())
+
+    def scores(self) -> list[Score]:
+        """Every score, once per (item, sample, criterion, source); the last one written counts."""
+        seen: dict[tuple[str, int, str, str], Score] = {}
+        for row in read_lines(self.folder / SCORES):
+            seen[row["item"], row["sample"], row["criterion"], row["source"]] = Score(**row)
+        return list(seen.values())
+
+
+class RunWriter(Run):
+    """One run folder, for writing. Use as a context manager: it holds the folder's lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = _lock(folder / ".lock", f"run {folder.name}")
+        try:
+            super().__init__(folder)
+            self._responses = Lines(folder / RESPONSES)
+            self._scores = Lines(folder / SCORES)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def add_response(self, response: Response) -> None:
+        self._responses.append(asdict(response))
+
+    def add_scores(self, scores: Iterable[Score]) -> None:
+        for score in scores:
+            self._scores.append(asdict(score))
+
+    def flush(self) -> None:
+        """Wait until every response written so far is on disk, and go on writing."""
+        self._responses.close()
+        self._responses = Lines(self.folder / RESPONSES)
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of the manifest on disk."""
+        self.manifest.update(fields)
+        write_json(self.folder / MANIFEST, self.manifest)
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._responses.close()
+            self._scores.close()
+        finally:
+            os.close(self._lock)
+
+
+def _lock(path: Path, what: str) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise EnvironmentProblem(
+            f"{what} is being written by another process (pid {holder}). Wait for it to end, then run the same command again."
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
+
+
+def find_runs(root: Path) -> list[Run]:
+    """All runs below `root`, oldest first."""
+    if not root.is_dir():
+        return []
+    folders = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
+    return [Run(folder) for folder in folders]
+
+
+def open_run(root: Path, name: str | None, label: str, configuration: Mapping[str, Any], *, new: bool = False) -> RunWriter:
+    """The run of `configuration`: an earlier one continued, or a fresh folder.
+
+    A run is known by the digest of its configuration (task, weights, decoding, ...), so a changed configuration is
+    always a new run. With `new` an earlier run is left as it is. Raises UsageError if `name` is taken by another
+    configuration, EnvironmentProblem if another process writes the run.
+    """
+    if name is not None:
+        safe_name(name, "run name")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _storage_problem(root, error) from error
+    key = digest(configuration)
+    guard = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        folder = _choose_folder(root, name, label, key, new)
+        if not (folder / MANIFEST).exists():
+            folder.mkdir(exist_ok=True)
+            manifest = {
+                "schema_version": SCHEMA_VERSION,
+                "id": folder.name,
+                "configuration_digest": key,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "status": "started",
+                **configuration,
+            }
+            write_json(folder / MANIFEST, manifest)
+        return RunWriter(folder)
+    finally:
+        os.close(guard)
+
+
+def _choose_folder(root: Path, name: str | None, label: str, key: str, new: bool) -> Path:
+    if name is not None:
+        folder = root / name
+        if (folder / MANIFEST).exists() and Run(folder).manifest["configuration_digest"] != key:
+            raise UsageError(
+                f"run '{name}' exists with another configuration (task, weights or decoding). Choose another --name; nothing was changed."
+            )
+        return folder
+    same = [run for run in find_runs(root) if run.manifest["configuration_digest"] == key]
+    if same and not new:
+        return same[-1].folder
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = root / f"{stamp}-{slug(label)}-{key[:8]}"
+    count = 1
+    while folder.exists():
+        count += 1
+        folder = root / f"{stamp}-{slug(label)}-{count}-{key[:8]}"
+    return folder

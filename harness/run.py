@@ -1,0 +1,215 @@
+"""A run: generate, score, record. Three steps over one folder, each of which can be repeated without the one before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness import measure
+from harness import task as tasks
+from harness.errors import Incomplete, UsageError
+from harness.record import Run, RunWriter, open_run
+from harness.scorers import open_scorer
+from harness.types import Decoding, Failure, Item, Model, Request, Response, Score, Task
+
+Progress = Callable[[Response | Failure], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be run: a task, its items (all, or the first `limit`), and how text is generated."""
+
+    task: Task
+    items: tuple[Item, ...]
+    decoding: Decoding
+    limit: int | None
+
+    @classmethod
+    def of(cls, task: Task, limit: int | None = None, **decoding: Any) -> Plan:
+        """The plan for `task`, with decoding settings other than None put in place of the task's own."""
+        given = {name: value for name, value in decoding.items() if value is not None}
+        settings = replace(task.decoding, **given)
+        if settings.samples < 1 or settings.max_new_tokens < 1 or settings.temperature < 0:
+            raise UsageError("--samples and --max-new-tokens must be at least 1, --temperature at least 0.")
+        return cls(task, tasks.limited(task.items, limit), settings, limit)
+
+    def requests(self) -> list[Request]:
+        prompts = [(item, tasks.prompt(self.task, item)) for item in self.items]
+        return [Request(item, sample, prompt) for sample in range(self.decoding.samples) for item, prompt in prompts]
+
+    def configuration(self, model: Model, system: str) -> dict[str, Any]:
+        """All that makes this run the run it is; its digest is the run's key."""
+        task = self.task
+        return {
+            "system": system,
+            "model": model.name,
+            "identity": model.identity(),
+            "task": {"name": task.name, "version": task.version, "digest": task.digest, "rubric": task.rubric.digest},
+            "decoding": asdict(self.decoding),
+            "limit": self.limit,
+            "requests": len(self.items) * self.decoding.samples,
+        }
+
+
+def execute(
+    plan: Plan,
+    model: Model,
+    runs: Path,
+    *,
+    system: str | None = None,
+    name: str | None = None,
+    new: bool = False,
+    scorers: Sequence[Mapping[str, Any]] | None = None,
+    progress: Callable[[int, int], Progress] | None = None,
+) -> Run:
+    """Run `model` on `plan` and score it, continuing an unfinished run of the same configuration.
+
+    `progress` is called with (requests in all, requests done before) and returns what is told of each outcome.
+    Raises EnvironmentProblem (disk, lock, memory) with everything generated so far kept.
+    """
+    label = system or model.name
+    with open_run(runs, name, label, plan.configuration(model, label), new=new) as run:
+        try:
+            generate(run, plan, model, progress)
+            score(run, plan.task, plan.items, scorers if scorers is not None else plan.task.scorers)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            run.update(status="failed", error=str(error) or type(error).__name__)
+            raise
+        missing = plan.configuration(model, label)["requests"] - len(run.responses())
+        run.update(status="partial" if missing else "complete", missing=missing, error=None)
+    return Run(run.folder)
+
+
+def generate(
+    run: RunWriter, plan: Plan, model: Model, progress: Callable[[int, int], Progress] | None = None
+) -> None:
+    """Ask for every response that the run does not have yet and append each as it comes."""
+    have = {(response.item, response.sample) for response in run.responses()}
+    requests = plan.requests()
+    todo = [request for request in requests if (request.item.id, request.sample) not in have]
+    if not todo:
+        return
+    measure.reset_peak_memory()
+    started = time.perf_counter()
+    model.load()
+    loaded = time.perf_counter()
+    run.update(
+        status="started", environment={"versions": measure.versions(), "hardware": measure.hardware(), "commit": measure.git_commit()}
+    )
+    tell = progress(len(requests), len(have)) if progress else None
+    failures: list[Failure] = []
+    responses = tokens = 0
+    generating = time.perf_counter()
+    for outcome in model.generate(todo, plan.decoding):
+        if isinstance(outcome, Failure):
+            failures.append(outcome)
+        else:
+            run.add_response(outcome)
+            responses += 1
+            tokens += outcome.completion_tokens or 0
+        if tell:
+            tell(outcome)
+    seconds = time.perf_counter() - generating
+    run.flush()
+    session = {
+        "load_s": round(loaded - started, 3),
+        "generate_s": round(seconds, 3),
+        "responses": responses,
+        "completion_tokens": tokens,
+        "peak_memory_bytes": measure.peak_memory(),
+    }
+    run.update(
+        sessions=[*run.manifest.get("sessions", []), session],
+        failures=[asdict(failure) for failure in failures],
+    )
+
+
+def score(run: RunWriter, task: Task, items: Iterable[Item], specs: Sequence[Mapping[str, Any]]) -> None:
+    """Score every response with every scorer of `specs` and append what is new or has changed.
+
+    The sources named by the manifest afterwards are those of this call: earlier sources stay in the file, unused.
+    """
+    by_id = {item.id: item for item in items}
+    responses = run.responses()
+    known = {(one.item, one.sample, one.criterion, one.source): one for one in run.scores()}
+    sources = []
+    for spec in specs:
+        scorer = open_scorer(spec)
+        sources.append(scorer.source)
+        run.add_scores(_fresh(scorer.score(by_id, responses), known))
+    run.update(scorers=sources, scored_task=task.digest)
+
+
+def _fresh(scores: Iterable[Score], known: Mapping[tuple[str, int, str, str], Score]) -> Iterable[Score]:
+    for one in scores:
+        before = known.get((one.item, one.sample, one.criterion, one.source))
+        if before is None or before.value != one.value or before.reason != one.reason:
+            yield one
+
+
+def rescore(folder: Path, task: Task, specs: Sequence[Mapping[str, Any]] | None) -> Run:
+    """Score the responses of an existing run again, without generating. Raises UsageError if the task has changed."""
+    with RunWriter(folder) as run:
+        recorded = run.manifest["task"]["digest"]
+        if recorded != task.digest:
+            raise UsageError(
+                f"run {run.id} was made on {task.name} {run.manifest['task']['version']} ({recorded[:8]}), the task is now {task.version} ({task.digest[:8]}). Run it again."
+            )
+        items = tasks.limited(task.items, run.manifest["limit"])
+        score(run, task, items, specs if specs is not None else task.scorers)
+    return Run(folder)
+
+
+def require_complete(run: Run) -> None:
+    """Raises Incomplete if requests of `run` got no response."""
+    if run.manifest["status"] != "complete":
+        reasons = sorted({failure["reason"] for failure in run.manifest.get("failures", [])})
+        raise Incomplete(
+            f"run {run.id}: {run.manifest['missing']} of {run.manifest['requests']} requests got no response ({'; '.join(reasons)}). The same command asks for them again."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run would take, from a small probe: prompt tokens are exact for local models, the rest is extrapolated."""
+
+    items: int
+    requests: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    seconds: float
+    peak_memory_bytes: int
+
+
+def estimate(plan: Plan, model: Model, probe: int = 8) -> Estimate:
+    """Generate `probe` requests spread over the items, write nothing, and scale up."""
+    requests = plan.requests()
+    chosen = requests[:: max(1, len(requests) // probe)][:probe]
+    measure.reset_peak_memory()
+    started = time.perf_counter()
+    model.load()
+    loaded = time.perf_counter()
+    outcomes = list(model.generate(chosen, plan.decoding))
+    responses = [one for one in outcomes if isinstance(one, Response)]
+    if not responses:
+        reason = next((one.reason for one in outcomes if isinstance(one, Failure)), "no reason given")
+        raise Incomplete(f"none of {len(chosen)} probe requests got a response ({reason}).")
+    scale = len(requests) / len(responses)
+    return Estimate(
+        items=len(plan.items),
+        requests=len(requests),
+        prompt_tokens=_scaled([one.prompt_tokens for one in responses], scale),
+        completion_tokens=_scaled([one.completion_tokens for one in responses], scale),
+        seconds=round(loaded - started + (time.perf_counter() - loaded) * scale, 1),
+        peak_memory_bytes=sum(measure.peak_memory().values()),
+    )
+
+
+def _scaled(counts: Sequence[int | None], scale: float) -> int | None:
+    known = [count for count in counts if count is not None]
+    return round(sum(known) * scale) if len(known) == len(counts) else None

@@ -1,0 +1,24 @@
+"""chrF2 of EasyDS Bench as a metric of Hugging Face evaluate: evaluate.load("<this folder>")."""
+
+import datasets
+import evaluate
+
+from harness.scorers.reference import chrf
+
+FEATURES = {
+    "predictions": datasets.Value("string"),
+    "references": datasets.Sequence(datasets.Value("string")),
+}
+
+
+class Chrf(evaluate.Metric):
+    """Mean over predictions of the best chrF2 over their references, from 0 to 1; `language` is zh or en."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=__doc__, citation="", inputs_description=self.__doc__, features=datasets.Features(FEATURES)
+        )
+
+    def _compute(self, predictions, references, language):
+        values = [chrf(text, known, language) for text, known in zip(predictions, references)]
+        return {"chrf": sum(values) / len(values)}

@@ -1,0 +1,180 @@
+"""Tasks: what is asked, of whom it is asked, and how the answers are scored. A task is a YAML file beside its items."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from harness import paths, rubric
+from harness.digest import digest
+from harness.errors import UsageError, unknown
+from harness.types import Decoding, Item, KeyPoints, Language, Message, Task
+
+_TASK_KEYS = {"name", "version", "description", "license", "rubric", "scorers", "decoding", "system", "items", "simulate"}
+_ITEM_FIELDS = {field.name: field for field in fields(Item)}
+_REQUIRED = [name for name in _ITEM_FIELDS if name not in {"misconception", "claims", "references", "meta"}]
+
+
+def names() -> list[str]:
+    """Names of the tasks that ship with the project."""
+    return sorted(path.parent.name for path in paths.datasets().glob("*/task.yaml"))
+
+
+def load(name: str) -> Task:
+    """The task `name` of datasets/, or the task file at that path.
+
+    Raises UsageError naming the file and the line of whatever is wrong with it or with its items.
+    """
+    path = _path(name)
+    data = rubric.read_yaml(path)
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: a task is a mapping with the keys {', '.join(sorted(_TASK_KEYS))}.")
+    if strange := sorted(set(data) - _TASK_KEYS):
+        raise UsageError(f"{path}: unknown key '{strange[0]}'. A task has the keys {', '.join(sorted(_TASK_KEYS))}.")
+    try:
+        items = _items(path, data)
+        task = {
+            "name": paths.safe_name(data["name"], "task name"),
+            "version": str(data["version"]),
+            "scorers": tuple(_scorer(row) for row in data["scorers"]),
+            "decoding": Decoding(**data.get("decoding", {})),
+            "system": data["system"],
+            "description": data["description"],
+            "license": data["license"],
+        }
+        the_rubric = rubric.load(data["rubric"])
+    except KeyError as error:
+        raise UsageError(f"{path}: the key {error} is missing.") from error
+    except TypeError as error:
+        raise UsageError(f"{path}: {error}.") from error
+    whole = digest([data, [asdict(item) for item in items], the_rubric.digest])
+    return Task(items=items, rubric=the_rubric, digest=whole, **task)
+
+
+def _path(name: str) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    path = paths.datasets() / paths.safe_name(name, "task name") / "task.yaml"
+    if not path.exists():
+        raise unknown("task", name, names(), "'easyds tasks'")
+    return path
+
+
+def _scorer(row: Any) -> Mapping[str, Any]:
+    """A scorer is named by a string, or by a mapping with `name` and its options."""
+    if isinstance(row, str):
+        return {"name": row}
+    if not isinstance(row, dict) or "name" not in row:
+        raise TypeError(f"scorer {row!r} is neither a name nor a mapping with 'name'")
+    return row
+
+
+def _items(path: Path, data: Mapping[str, Any]) -> tuple[Item, ...]:
+    if ("items" in data) == ("simulate" in data):
+        raise UsageError(f"{path}: a task has either 'items' (a JSONL file) or 'simulate' (what to generate).")
+    if "items" in data:
+        return read_items(path.parent / data["items"])
+    from harness.simulator.items import Plan, build
+
+    return tuple(build(Plan(**data["simulate"])))
+
+
+def read_items(path: Path) -> tuple[Item, ...]:
+    """Items of a JSONL file, checked field by field. Raises UsageError with the line number of the first fault."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} does not exist. A task's 'items' is relative to its task file.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
+    items: list[Item] = []
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        item = _parse(line, f"{path}, line {number}")
+        if item.id in lines:
+            raise UsageError(f"{path}, line {number}: item id '{item.id}' stands on line {lines[item.id]} already.")
+        lines[item.id] = number
+        items.append(item)
+    if not items:
+        raise UsageError(f"{path} has no items.")
+    return tuple(items)
+
+
+def _parse(line: str, where: str) -> Item:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"{where}: not JSON ({error}). Each line must be one JSON object.") from error
+    if not isinstance(row, dict):
+        raise UsageError(f"{where}: not a JSON object.")
+    for name in row:
+        if name not in _ITEM_FIELDS:
+            raise unknown(f"field at {where}:", name, list(_ITEM_FIELDS), "An item")
+    for name in _REQUIRED:
+        if name not in row:
+            raise UsageError(f"{where}: the field '{name}' is missing.")
+    try:
+        return _item(row)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{where}: {error}.") from error
+
+
+def _item(row: Mapping[str, Any]) -> Item:
+    for name in ("id", "cluster", "language", "knowledge_point", "split", "answer"):
+        if not isinstance(row[name], str):
+            raise TypeError(f"'{name}' must be a string")
+    for name in ("difficulty", "hint_level"):
+        if not isinstance(row[name], int):
+            raise TypeError(f"'{name}' must be a whole number")
+    if row["language"] not in get_args(Language):
+        raise ValueError(f"'language' is '{row['language']}', not zh or en")
+    points = row["key_points"]
+    if not isinstance(points, dict) or set(points) != {"diagnosis", "location", "next_steps"}:
+        raise TypeError("'key_points' must have exactly diagnosis, location and next_steps")
+    return Item(
+        **{
+            **row,
+            "messages": _messages(row["messages"]),
+            "key_points": KeyPoints(points["diagnosis"], points["location"], _strings(points["next_steps"], "next_steps")),
+            "claims": _strings(row.get("claims", ()), "claims"),
+            "references": _strings(row.get("references", ()), "references"),
+        }
+    )
+
+
+def _messages(rows: Any) -> tuple[Message, ...]:
+    if not isinstance(rows, list) or not rows:
+        raise TypeError("'messages' must be a list of turns")
+    turns = []
+    for row in rows:
+        if not isinstance(row, dict) or set(row) != {"role", "content"} or not isinstance(row["content"], str):
+            raise TypeError("each message has exactly 'role' and 'content' (text)")
+        if row["role"] not in ("user", "assistant"):
+            raise ValueError(f"role '{row['role']}' is neither user nor assistant (a system prompt belongs to the task)")
+        turns.append(Message(row["role"], row["content"]))
+    if turns[-1].role != "user":
+        raise ValueError("the last message must be the student's (role user)")
+    return tuple(turns)
+
+
+def _strings(value: Any, name: str) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(part, str) for part in value):
+        raise TypeError(f"'{name}' must be a list of strings")
+    return tuple(value)
+
+
+def prompt(task: Task, item: Item) -> tuple[Message, ...]:
+    """The chat a system is given: the task's system prompt in the item's language, then the item's turns."""
+    return (Message("system", task.system[item.language]), *item.messages)
+
+
+def limited(items: Iterable[Item], limit: int | None) -> tuple[Item, ...]:
+    """The first `limit` items (all of them for None). Raises UsageError for a limit below 1."""
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit must be at least 1, not {limit}.")
+    return tuple(items)[:limit]
