@@ -6,6 +6,7 @@ of the task is listed, not ranked. A metric that was not measured is absent, nev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.digest import digest
-from harness.errors import GateFailed, UsageError, unknown
+from harness.errors import GateFailed, Incomplete, UsageError, unknown
 from harness.record import Run, find_runs
 from harness.rubric import gold_score
 from harness.stats.compare import paired_difference
@@ -24,6 +25,7 @@ from harness.stats.ranking import rank_ranges, surely_better
 from harness.types import Item, Response, Rubric, Score, Task
 
 HEADLINE = "guidance_accuracy"
+UNRANKED = f"{HEADLINE} was not measured"
 Values = dict[str, float | None]
 Key = tuple[str, int]
 """(item, sample)"""
@@ -75,10 +77,11 @@ class Board:
 
 @dataclass(slots=True)
 class Scored:
-    """What the board needs of one run: rubric values by response, other scores, responses."""
+    """What the board needs of one run: responses, the source of each criterion, rubric values, other scores."""
 
     run: Run
     responses: list[Response]
+    sources: dict[str, str] = field(default_factory=dict)
     rubric: dict[Key, Values] = field(default_factory=dict)
     other: dict[str, dict[Key, float | None]] = field(default_factory=dict)
     whole: dict[str, Score] = field(default_factory=dict)
@@ -131,13 +134,12 @@ def read(run: Run, rubric: Rubric) -> Scored:
     """
     scored = Scored(run, run.responses())
     sources = set(run.manifest.get("scorers", ()))
-    filled: dict[str, str] = {}
     for score in run.scores():
         if score.source not in sources:
             continue
-        if filled.setdefault(score.criterion, score.source) != score.source:
+        if scored.sources.setdefault(score.criterion, score.source) != score.source:
             raise UsageError(
-                f"run {run.id}: {filled[score.criterion]} and {score.source} both fill {score.criterion}. Score it with one of them."
+                f"run {run.id}: {scored.sources[score.criterion]} and {score.source} both fill {score.criterion}. Score it with one of them."
             )
         key = (score.item, score.sample)
         if score.item == "*":
@@ -245,7 +247,7 @@ def build(task: Task, runs: Iterable[Run]) -> Board:
     ours = [run for run in runs if run.manifest["task"]["name"] == task.name]
     notes = {run.id: _why_not_ranked(run, task) for run in ours}
     latest: dict[str, Run] = {}
-    for run in sorted(ours, key=lambda one: one.manifest["created"]):
+    for run in sorted(ours, key=_age):
         if not notes[run.id]:
             if earlier := latest.get(run.manifest["system"]):
                 notes[earlier.id] = f"superseded by {run.id}"
@@ -255,14 +257,41 @@ def build(task: Task, runs: Iterable[Run]) -> Board:
     ranked = [run for run in latest.values() if HEADLINE in table[run.id]]
     for run in latest.values():
         if run not in ranked:
-            notes[run.id] = f"{HEADLINE} was not measured"
+            notes[run.id] = UNRANKED
+    for run in ranked:
+        notes[run.id] = _other_scorers(scored[run.id], scored[max(ranked, key=_age).id], task.rubric)
+    ranked = [run for run in ranked if not notes[run.id]]
     ranks = _ranks([scored[run.id] for run in ranked], items, task.rubric)
     rows = [
-        Row(run.manifest["system"], run.id, ranks.get(run.id), run.manifest["status"], notes[run.id], table.get(run.id, {}))
+        Row(
+            run.manifest["system"],
+            run.id,
+            ranks.get(run.id),
+            run.manifest["status"],
+            notes[run.id],
+            table.get(run.id, {}),
+        )
         for run in ours
     ]
     rows.sort(key=lambda row: (row.rank is None, row.rank or (0, 0), -_headline(row), row.system, row.run))
     return Board(task.name, task.version, digest([task.digest, [asdict(row) for row in rows]]), tuple(rows))
+
+
+def _age(run: Run) -> tuple[str, str]:
+    return run.manifest["created"], run.id
+
+
+def _other_scorers(scored: Scored, latest: Scored, rubric: Rubric) -> str:
+    """Why a run cannot be compared with the latest one, if other sources (or versions of one) filled its criteria."""
+    ours, theirs = (
+        {source for criterion, source in one.sources.items() if criterion in rubric.criteria}
+        for one in (scored, latest)
+    )
+    if ours == theirs:
+        return ""
+    return (
+        f"scored by {', '.join(sorted(ours))}, the latest run by {', '.join(sorted(theirs))}: 'easyds score' it again"
+    )
 
 
 def _headline(row: Row) -> float:
@@ -296,7 +325,9 @@ def _ranks(scored: Sequence[Scored], items: Mapping[str, Item], rubric: Rubric) 
             common = [item for item in values[i] if item in values[j]]
             clusters = [items[item].cluster for item in common]
             if len(set(clusters)) > 1:
-                pair = paired_difference([values[i][one] for one in common], [values[j][one] for one in common], clusters)
+                pair = paired_difference(
+                    [values[i][one] for one in common], [values[j][one] for one in common], clusters
+                )
                 difference[i, j], p[i, j] = pair.value, pair.p
     ranges = rank_ranges(surely_better(difference, p))
     return {one.run.id: span for one, span in zip(scored, ranges)}
@@ -307,18 +338,37 @@ def from_folder(task: Task, root: Path) -> Board:
     return build(task, find_runs(root))
 
 
-def gate(row: Row, conditions: Sequence[str]) -> None:
-    """Check `METRIC=X` conditions against the lower ends of a row's intervals.
-
-    Raises GateFailed naming the first that lies below X, UsageError for a metric that the row does not have.
-    """
-    for condition in conditions:
-        name, equals, text = condition.partition("=")
+def conditions(texts: Sequence[str]) -> list[tuple[str, float]]:
+    """(metric, bar) of every `METRIC=NUMBER`. Raises UsageError for a text of another form."""
+    found = []
+    for text in texts:
+        name, _, number = text.partition("=")
         try:
-            bar = float(text)
-        except ValueError as error:
-            raise UsageError(f"--fail-under '{condition}' is not METRIC=NUMBER.") from error
-        if not equals or name not in row.metrics:
+            bar = float(number)
+        except ValueError:
+            bar = math.nan
+        if not name or not math.isfinite(bar):
+            raise UsageError(f"--fail-under '{text}' is not METRIC=NUMBER.")
+        found.append((name, bar))
+    return found
+
+
+def gate_all(board: Board, bars: Sequence[tuple[str, float]]) -> None:
+    """`gate` for every current system of a board. Raises Incomplete if there is none: then nothing was checked."""
+    rows = [row for row in board.rows if row.rank or row.note == UNRANKED]
+    if bars and not rows:
+        raise Incomplete(f"no complete run on {board.task} {board.version}: --fail-under has nothing to check.")
+    for row in rows:
+        gate(row, bars)
+
+
+def gate(row: Row, bars: Sequence[tuple[str, float]]) -> None:
+    """Check the lower ends of a row's intervals against `bars`.
+
+    Raises GateFailed naming the first that lies below its bar, UsageError for a metric that the row does not have.
+    """
+    for name, bar in bars:
+        if name not in row.metrics:
             raise unknown("metric", name, list(row.metrics), "--fail-under takes a metric that was measured: the board")
         metric = row.metrics[name]
         low = metric.value if metric.low is None else metric.low

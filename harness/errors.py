@@ -35,6 +35,11 @@ class Incomplete(EasyDSError):
     exit_code = 4
 
 
+def printable(text: str) -> str:
+    """`text` with a mark in place of what a terminal would obey and not show: escape sequences, direction overrides."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
 def unknown(kind: str, name: str, known: list[str], next_command: str) -> UsageError:
     """The error for a name that is in no list, with the nearest known name."""
     close = get_close_matches(name, known, n=1)

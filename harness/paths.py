@@ -1,9 +1,12 @@
-"""Where things lie: the project's data folders (checkout or wheel), run folders, and which names may become paths."""
+"""Where things lie: the project's data folders (checkout or wheel), which names may become paths, and YAML files."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from harness.errors import UsageError
 
@@ -37,3 +40,18 @@ def safe_name(name: str, kind: str) -> str:
 def slug(text: str, length: int = 32) -> str:
     """`text` reduced to the characters that a name may have."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:length].strip("-") or "run"
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file, parsed safely. Raises UsageError with the line where it is malformed."""
+    try:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # both safe, the first much quicker
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} does not exist.") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UsageError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)}).") from error

@@ -13,6 +13,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,7 +58,24 @@ def _storage_problem(path: Path, error: OSError) -> EnvironmentProblem:
         return EnvironmentProblem(
             f"no space left to write {path}. What was written before is kept: free some space and run the same command again."
         )
-    return EnvironmentProblem(f"cannot write {path}: {error.strerror}. Check the folder's permissions or choose another --runs.")
+    return EnvironmentProblem(
+        f"cannot write {path}: {error.strerror}. Check the folder's permissions or choose another --runs."
+    )
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise _storage_problem(path, error) from error
+
+
+def _encode(row: Mapping[str, Any]) -> bytes:
+    """A row as one line of JSON. Half a surrogate pair has no UTF-8 form, so a row that holds one is written escaped."""
+    try:
+        return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
 class Lines:
@@ -69,7 +87,7 @@ class Lines:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._descriptor = _open(path, os.O_RDWR | os.O_APPEND)
         self._cut_torn_line()
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._problem: OSError | None = None
@@ -79,7 +97,7 @@ class Lines:
     def append(self, row: Mapping[str, Any]) -> None:
         if self._problem:
             raise _storage_problem(self.path, self._problem) from self._problem
-        self._queue.put(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        self._queue.put(_encode(row))
 
     def close(self) -> None:
         if self._descriptor < 0:
@@ -103,7 +121,13 @@ class Lines:
                     break
                 line = self._queue.get()
             if self._problem is None:
-                os.fsync(self._descriptor)
+                self._sync()
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            self._problem = error
 
     def _write(self, line: bytes) -> None:
         size = os.fstat(self._descriptor).st_size
@@ -112,8 +136,9 @@ class Lines:
             if written != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            os.ftruncate(self._descriptor, size)
             self._problem = error
+            with suppress(OSError):  # a torn line that cannot be cut off now is cut off by the next writer
+                os.ftruncate(self._descriptor, size)
 
     def _cut_torn_line(self) -> None:
         """A kill in mid-write can leave a last line without its end: that row was never complete."""
@@ -156,10 +181,13 @@ class Run:
         try:
             self.manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise UsageError(f"{folder} is not a run: it has no readable {MANIFEST}. 'easyds board' lists the runs.") from error
-        if self.manifest.get("schema_version") != SCHEMA_VERSION:
             raise UsageError(
-                f"run {self.id} has schema version {self.manifest.get('schema_version')}, this version reads {SCHEMA_VERSION}."
+                f"{folder} is not a run: it has no readable {MANIFEST}. 'easyds board' lists the runs."
+            ) from error
+        version = self.manifest.get("schema_version") if isinstance(self.manifest, dict) else None
+        if version != SCHEMA_VERSION:
+            raise UsageError(
+                f"run {self.id} has schema version {version}, this version reads {SCHEMA_VERSION}. Move it to another folder."
             )
 
     def responses(self) -> list[Response]:
@@ -181,9 +209,10 @@ class RunWriter(Run):
     """One run folder, for writing. Use as a context manager: it holds the folder's lock."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         self._lock = _lock(folder / ".lock", f"run {folder.name}")
         try:
-            super().__init__(folder)
+            super().__init__(folder)  # again: it may have changed before the lock was ours
             self._responses = Lines(folder / RESPONSES)
             self._scores = Lines(folder / SCORES)
         except BaseException:
@@ -219,10 +248,10 @@ class RunWriter(Run):
 
 
 def _lock(path: Path, what: str) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = _open(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
         raise EnvironmentProblem(
@@ -237,11 +266,13 @@ def find_runs(root: Path) -> list[Run]:
     """All runs below `root`, oldest first."""
     if not root.is_dir():
         return []
-    folders = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
-    return [Run(folder) for folder in folders]
+    found = [Run(path.parent) for path in root.glob(f"*/{MANIFEST}")]
+    return sorted(found, key=lambda run: (run.manifest["created"], run.id))
 
 
-def open_run(root: Path, name: str | None, label: str, configuration: Mapping[str, Any], *, new: bool = False) -> RunWriter:
+def open_run(
+    root: Path, name: str | None, label: str, configuration: Mapping[str, Any], *, new: bool = False
+) -> RunWriter:
     """The run of `configuration`: an earlier one continued, or a fresh folder.
 
     A run is known by the digest of its configuration (task, weights, decoding, ...), so a changed configuration is
@@ -255,17 +286,20 @@ def open_run(root: Path, name: str | None, label: str, configuration: Mapping[st
     except OSError as error:
         raise _storage_problem(root, error) from error
     key = digest(configuration)
-    guard = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    guard = _open(root / ".lock", os.O_RDWR)
     try:
         fcntl.flock(guard, fcntl.LOCK_EX)
         folder = _choose_folder(root, name, label, key, new)
         if not (folder / MANIFEST).exists():
-            folder.mkdir(exist_ok=True)
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise _storage_problem(folder, error) from error
             manifest = {
                 "schema_version": SCHEMA_VERSION,
                 "id": folder.name,
                 "configuration_digest": key,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "created": datetime.now(UTC).isoformat(timespec="microseconds"),
                 "status": "started",
                 **configuration,
             }

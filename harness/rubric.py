@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness import paths
 from harness.digest import digest
 from harness.errors import UsageError, unknown
@@ -16,31 +14,21 @@ from harness.types import Criterion, Rubric
 _KINDS = {"gate", "graded", "nominal", "pairwise"}
 
 
-def read_yaml(path: Path) -> Any:
-    """A YAML file, parsed safely. Raises UsageError with the line where it is malformed."""
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except FileNotFoundError as error:
-        raise UsageError(f"{path} does not exist.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UsageError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)}).") from error
-
-
 def load(name: str) -> Rubric:
-    """The rubric `name` of rubrics/, or the YAML file at that path."""
+    """The rubric `name` of rubrics/, or the YAML file at that path. Raises UsageError for what is no rubric."""
+    if not isinstance(name, str):
+        raise TypeError("'rubric' must be a name or a path")
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
     else:
         path = paths.rubrics() / f"{paths.safe_name(name, 'rubric')}.yaml"
         if not path.exists():
             raise unknown("rubric", name, [p.stem for p in paths.rubrics().glob("*.yaml")], "The folder rubrics/")
-    data = read_yaml(path)
+    data = paths.read_yaml(path)
     try:
         criteria = {row["id"]: _criterion(row) for row in data["criteria"]}
         return Rubric(data["name"], str(data["version"]), criteria, data["gold"], digest(data))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: the rubric lacks or misshapes {error}. See rubrics/guidance.yaml.") from error
 
 

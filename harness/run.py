@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +14,7 @@ from harness import task as tasks
 from harness.errors import Incomplete, UsageError
 from harness.record import Run, RunWriter, open_run
 from harness.scorers import open_scorer
-from harness.types import Decoding, Failure, Item, Model, Request, Response, Score, Task
+from harness.types import Decoding, Failure, Item, Model, Request, Response, Score, Scorer, Task
 
 Progress = Callable[[Response | Failure], None]
 
@@ -32,8 +33,10 @@ class Plan:
         """The plan for `task`, with decoding settings other than None put in place of the task's own."""
         given = {name: value for name, value in decoding.items() if value is not None}
         settings = replace(task.decoding, **given)
-        if settings.samples < 1 or settings.max_new_tokens < 1 or settings.temperature < 0:
-            raise UsageError("--samples and --max-new-tokens must be at least 1, --temperature at least 0.")
+        if settings.samples < 1 or settings.max_new_tokens < 1:
+            raise UsageError("--samples and --max-new-tokens must be at least 1.")
+        if not (0 <= settings.temperature < math.inf and 0 < settings.top_p <= 1 and settings.top_k >= 0):
+            raise UsageError("--temperature must be at least 0, --top-p above 0 and at most 1, top_k at least 0.")
         return cls(task, tasks.limited(task.items, limit), settings, limit)
 
     def requests(self) -> list[Request]:
@@ -70,24 +73,29 @@ def execute(
     `progress` is called with (requests in all, requests done before) and returns what is told of each outcome.
     Raises EnvironmentProblem (disk, lock, memory) with everything generated so far kept.
     """
-    label = system or model.name
+    label = system if system is not None else model.name
+    if not label.strip() or label != label.encode(errors="replace").decode():
+        raise UsageError("a system's name (--as) must have a visible character and be valid UTF-8.")
+    judges = [open_scorer(spec) for spec in (scorers if scorers is not None else plan.task.scorers)]
     with open_run(runs, name, label, plan.configuration(model, label), new=new) as run:
         try:
             generate(run, plan, model, progress)
-            score(run, plan.task, plan.items, scorers if scorers is not None else plan.task.scorers)
+            score(run, plan.task, plan.items, judges)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             run.update(status="failed", error=str(error) or type(error).__name__)
             raise
-        missing = plan.configuration(model, label)["requests"] - len(run.responses())
-        run.update(status="partial" if missing else "complete", missing=missing, error=None)
+        _finish(run)
     return Run(run.folder)
 
 
-def generate(
-    run: RunWriter, plan: Plan, model: Model, progress: Callable[[int, int], Progress] | None = None
-) -> None:
+def _finish(run: RunWriter) -> None:
+    missing = run.manifest["requests"] - len(run.responses())
+    run.update(status="partial" if missing else "complete", missing=missing, error=None)
+
+
+def generate(run: RunWriter, plan: Plan, model: Model, progress: Callable[[int, int], Progress] | None = None) -> None:
     """Ask for every response that the run does not have yet and append each as it comes."""
     have = {(response.item, response.sample) for response in run.responses()}
     requests = plan.requests()
@@ -99,7 +107,8 @@ def generate(
     model.load()
     loaded = time.perf_counter()
     run.update(
-        status="started", environment={"versions": measure.versions(), "hardware": measure.hardware(), "commit": measure.git_commit()}
+        status="started",
+        environment={"versions": measure.versions(), "hardware": measure.hardware(), "commit": measure.git_commit()},
     )
     tell = progress(len(requests), len(have)) if progress else None
     failures: list[Failure] = []
@@ -129,24 +138,23 @@ def generate(
     )
 
 
-def score(run: RunWriter, task: Task, items: Iterable[Item], specs: Sequence[Mapping[str, Any]]) -> None:
-    """Score every response with every scorer of `specs` and append what is new or has changed.
+def score(run: RunWriter, task: Task, items: Iterable[Item], scorers: Sequence[Scorer]) -> None:
+    """Score every response with every scorer and append what is new or has changed.
 
     The sources named by the manifest afterwards are those of this call: earlier sources stay in the file, unused.
     """
     by_id = {item.id: item for item in items}
     responses = run.responses()
     known = {(one.item, one.sample, one.criterion, one.source): one for one in run.scores()}
-    sources = []
-    for spec in specs:
-        scorer = open_scorer(spec)
-        sources.append(scorer.source)
+    for scorer in scorers:
         run.add_scores(_fresh(scorer.score(by_id, responses), known))
-    run.update(scorers=sources, scored_task=task.digest)
+    run.update(scorers=[scorer.source for scorer in scorers], scored_task=task.digest)
 
 
 def _fresh(scores: Iterable[Score], known: Mapping[tuple[str, int, str, str], Score]) -> Iterable[Score]:
     for one in scores:
+        if one.value is not None and not math.isfinite(one.value):
+            one = replace(one, value=None, reason=f"the scorer gave {one.value}")
         before = known.get((one.item, one.sample, one.criterion, one.source))
         if before is None or before.value != one.value or before.reason != one.reason:
             yield one
@@ -154,6 +162,7 @@ def _fresh(scores: Iterable[Score], known: Mapping[tuple[str, int, str, str], Sc
 
 def rescore(folder: Path, task: Task, specs: Sequence[Mapping[str, Any]] | None) -> Run:
     """Score the responses of an existing run again, without generating. Raises UsageError if the task has changed."""
+    judges = [open_scorer(spec) for spec in (specs if specs is not None else task.scorers)]
     with RunWriter(folder) as run:
         recorded = run.manifest["task"]["digest"]
         if recorded != task.digest:
@@ -161,7 +170,8 @@ def rescore(folder: Path, task: Task, specs: Sequence[Mapping[str, Any]] | None)
                 f"run {run.id} was made on {task.name} {run.manifest['task']['version']} ({recorded[:8]}), the task is now {task.version} ({task.digest[:8]}). Run it again."
             )
         items = tasks.limited(task.items, run.manifest["limit"])
-        score(run, task, items, specs if specs is not None else task.scorers)
+        score(run, task, items, judges)
+        _finish(run)
     return Run(folder)
 
 

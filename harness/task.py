@@ -13,7 +13,18 @@ from harness.digest import digest
 from harness.errors import UsageError, unknown
 from harness.types import Decoding, Item, KeyPoints, Language, Message, Task
 
-_TASK_KEYS = {"name", "version", "description", "license", "rubric", "scorers", "decoding", "system", "items", "simulate"}
+_TASK_KEYS = {
+    "name",
+    "version",
+    "description",
+    "license",
+    "rubric",
+    "scorers",
+    "decoding",
+    "system",
+    "items",
+    "simulate",
+}
 _ITEM_FIELDS = {field.name: field for field in fields(Item)}
 _REQUIRED = [name for name in _ITEM_FIELDS if name not in {"misconception", "claims", "references", "meta"}]
 
@@ -29,7 +40,7 @@ def load(name: str) -> Task:
     Raises UsageError naming the file and the line of whatever is wrong with it or with its items.
     """
     path = _path(name)
-    data = rubric.read_yaml(path)
+    data = paths.read_yaml(path)
     if not isinstance(data, dict):
         raise UsageError(f"{path}: a task is a mapping with the keys {', '.join(sorted(_TASK_KEYS))}.")
     if strange := sorted(set(data) - _TASK_KEYS):
@@ -40,15 +51,15 @@ def load(name: str) -> Task:
             "name": paths.safe_name(data["name"], "task name"),
             "version": str(data["version"]),
             "scorers": tuple(_scorer(row) for row in data["scorers"]),
-            "decoding": Decoding(**data.get("decoding", {})),
-            "system": data["system"],
+            "decoding": _decoding(data.get("decoding", {})),
+            "system": _system(data["system"], items),
             "description": data["description"],
             "license": data["license"],
         }
         the_rubric = rubric.load(data["rubric"])
     except KeyError as error:
         raise UsageError(f"{path}: the key {error} is missing.") from error
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UsageError(f"{path}: {error}.") from error
     whole = digest([data, [asdict(item) for item in items], the_rubric.digest])
     return Task(items=items, rubric=the_rubric, digest=whole, **task)
@@ -61,6 +72,24 @@ def _path(name: str) -> Path:
     if not path.exists():
         raise unknown("task", name, names(), "'easyds tasks'")
     return path
+
+
+def _decoding(row: Any) -> Decoding:
+    known = {field.name: type(field.default) for field in fields(Decoding)}
+    if not isinstance(row, dict) or not set(row) <= set(known):
+        raise TypeError(f"'decoding' must be a mapping of {', '.join(known)}, not {row!r}")
+    for name, value in row.items():
+        if type(value) not in (int, known[name]):
+            raise TypeError(f"'{name}' in 'decoding' must be {'a whole number' if known[name] is int else 'a number'}")
+    return Decoding(**row)
+
+
+def _system(row: Any, items: Iterable[Item]) -> Mapping[str, str]:
+    """The system prompt by language; every language of the items must have one."""
+    for language in sorted({item.language for item in items}):
+        if not isinstance(row, dict) or not isinstance(row.get(language), str):
+            raise TypeError(f"'system' must map each language of the items to a text, '{language}' has none")
+    return dict(row)
 
 
 def _scorer(row: Any) -> Mapping[str, Any]:
@@ -76,6 +105,8 @@ def _items(path: Path, data: Mapping[str, Any]) -> tuple[Item, ...]:
     if ("items" in data) == ("simulate" in data):
         raise UsageError(f"{path}: a task has either 'items' (a JSONL file) or 'simulate' (what to generate).")
     if "items" in data:
+        if not isinstance(data["items"], str):
+            raise TypeError("'items' must be the name of a JSONL file")
         return read_items(path.parent / data["items"])
     from harness.simulator.items import Plan, build
 
@@ -85,14 +116,16 @@ def _items(path: Path, data: Mapping[str, Any]) -> tuple[Item, ...]:
 def read_items(path: Path) -> tuple[Item, ...]:
     """Items of a JSONL file, checked field by field. Raises UsageError with the line number of the first fault."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist. A task's 'items' is relative to its task file.") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
     items: list[Item] = []
     lines: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # splitlines() also cuts at U+2028, which JSON allows
         if not line.strip():
             continue
         item = _parse(line, f"{path}, line {number}")
@@ -128,19 +161,29 @@ def _item(row: Mapping[str, Any]) -> Item:
     for name in ("id", "cluster", "language", "knowledge_point", "split", "answer"):
         if not isinstance(row[name], str):
             raise TypeError(f"'{name}' must be a string")
+    if row["id"] in ("", "*") or not row["cluster"]:
+        raise ValueError("'id' and 'cluster' must not be empty, nor 'id' be '*' (which stands for the whole run)")
+    if not isinstance(row.get("misconception"), str | None):
+        raise TypeError("'misconception' must be a string or null")
+    if not isinstance(row.get("meta", {}), dict):
+        raise TypeError("'meta' must be an object")
     for name in ("difficulty", "hint_level"):
-        if not isinstance(row[name], int):
+        if type(row[name]) is not int:
             raise TypeError(f"'{name}' must be a whole number")
     if row["language"] not in get_args(Language):
         raise ValueError(f"'language' is '{row['language']}', not zh or en")
     points = row["key_points"]
     if not isinstance(points, dict) or set(points) != {"diagnosis", "location", "next_steps"}:
         raise TypeError("'key_points' must have exactly diagnosis, location and next_steps")
+    if not isinstance(points["diagnosis"], str) or not isinstance(points["location"], str):
+        raise TypeError("'diagnosis' and 'location' in 'key_points' must be strings")
     return Item(
         **{
             **row,
             "messages": _messages(row["messages"]),
-            "key_points": KeyPoints(points["diagnosis"], points["location"], _strings(points["next_steps"], "next_steps")),
+            "key_points": KeyPoints(
+                points["diagnosis"], points["location"], _strings(points["next_steps"], "next_steps")
+            ),
             "claims": _strings(row.get("claims", ()), "claims"),
             "references": _strings(row.get("references", ()), "references"),
         }
@@ -155,7 +198,9 @@ def _messages(rows: Any) -> tuple[Message, ...]:
         if not isinstance(row, dict) or set(row) != {"role", "content"} or not isinstance(row["content"], str):
             raise TypeError("each message has exactly 'role' and 'content' (text)")
         if row["role"] not in ("user", "assistant"):
-            raise ValueError(f"role '{row['role']}' is neither user nor assistant (a system prompt belongs to the task)")
+            raise ValueError(
+                f"role '{row['role']}' is neither user nor assistant (a system prompt belongs to the task)"
+            )
         turns.append(Message(row["role"], row["content"]))
     if turns[-1].role != "user":
         raise ValueError("the last message must be the student's (role user)")

@@ -29,16 +29,22 @@ Scorers = Annotated[
 ]
 
 
-@app.callback()
-def main(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. May stand anywhere.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         from harness import __version__
 
         print(__version__)
         raise typer.Exit()
+
+
+@app.callback()
+def main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. May stand anywhere.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that belong to no command."""
 
 
 @app.command()
@@ -88,12 +94,47 @@ def tasks(form: Annotated[str, typer.Option("--format", "-f", help="text or json
 
 
 @app.command()
+def simulate(
+    split: Annotated[str, typer.Option(help="train, validation, test or test-unseen.")] = "train",
+    clusters: Annotated[int, typer.Option("--clusters", "-n", help="Exercises; each in every language.")] = 10,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    family: Annotated[list[str] | None, typer.Option(help="Only this family; repeat for several.")] = None,
+    difficulty: Annotated[list[int] | None, typer.Option(min=1, max=3, help="1, 2 or 3; repeat for several.")] = None,
+    hint_level: Annotated[list[int] | None, typer.Option(min=0, max=2, help="0, 1 or 2; repeat for several.")] = None,
+    language: Annotated[list[str] | None, typer.Option(help="zh or en; both by default.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="good or mixture: write training conversations, not items.")
+    ] = None,
+    task: TaskName = "ds-trace",
+    out: Annotated[Path | None, typer.Option(help="A new JSONL file; standard output by default.")] = None,
+) -> None:
+    """Write ds-trace exercises with computed facts, or training conversations, as JSONL."""
+    from harness.cli.simulate import rows, write
+    from harness.simulator.items import Plan
+
+    plan = Plan(
+        split,
+        clusters,
+        seed,
+        tuple(family or ()),
+        tuple(difficulty or (1, 2, 3)),
+        tuple(hint_level if hint_level is not None else (0, 1, 2)),
+        tuple(language or ("zh", "en")),
+    )
+    write(rows(plan, teacher, task), out)
+
+
+@app.command()
 def run(
     model: Annotated[list[str], typer.Option("--model", "-m", help="provider/name; repeat for several systems.")],
     task: TaskName = "ds-trace",
     limit: Annotated[int | None, typer.Option(help="Only the first N items (never ranked).")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows generated together (hf); halved when memory runs out.")] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer; the task says how long by default.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows generated together (hf); halved when memory runs out.")
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Longest answer; the task says how long by default.")
+    ] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy (the default).")] = None,
     top_p: Annotated[float | None, typer.Option(help="Nucleus sampling.")] = None,
     samples: Annotated[int | None, typer.Option(help="Answers per item.")] = None,
@@ -105,8 +146,12 @@ def run(
     scorer: Scorers = None,
     system: Annotated[str | None, typer.Option("--as", help="Name on the board; the model's name by default.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
-    new: Annotated[bool, typer.Option("--new", help="Start a new run even if one of this configuration exists.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate items, tokens, time and memory; write nothing.")] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Start a new run even if one of this configuration exists.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Estimate items, tokens, time and memory; write nothing.")
+    ] = False,
     fail_under: FailUnder = None,
     runs: Runs = Path("runs"),
     form: Format = "text",
@@ -120,11 +165,19 @@ def run(
 
     if len(model) > 1 and (name or system):
         raise UsageError("--name and --as go with one --model.")
-    decoding = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "samples": samples, "seed": seed}
+    decoding = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "samples": samples,
+        "seed": seed,
+    }
     plan = runner.Plan.of(loader.load(task), limit, **decoding)
     options = models.Options(batch_size, dtype, device, base_url, concurrency)
     specs = None if scorer is None else [scorers.parse(one) for one in scorer]
-    opened = [models.open_model(one, options) for one in model]
+    bars = board.conditions(fail_under or [])
+    show.require_format(form)
+    opened = [models.open_model(one, options) for one in dict.fromkeys(model)]
     if dry_run:
         _print_rows([_estimate(runner, plan, one) for one in opened], list(_ESTIMATE), form)
         return
@@ -136,10 +189,12 @@ def run(
     for one in done:
         runner.require_complete(one)
     for row in result.rows:
-        board.gate(row, fail_under or [])
+        board.gate(row, bars)
 
 
-def _run_one(runner: Any, plan: Any, model: Any, runs: Path, system: str | None, name: str | None, new: bool, specs: Any) -> Any:
+def _run_one(
+    runner: Any, plan: Any, model: Any, runs: Path, system: str | None, name: str | None, new: bool, specs: Any
+) -> Any:
     from harness.cli.progress import Progress
 
     with Progress(system or model.name) as bar:
@@ -158,7 +213,9 @@ def _estimate(runner: Any, plan: Any, model: Any) -> dict[str, Any]:
 @app.command()
 def score(
     run_name: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run folder.")],
-    task: Annotated[str | None, typer.Option("--task", "-t", help="The run's task, if it is not one of the bundled.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="The run's task, if it is not one of the bundled.")
+    ] = None,
     scorer: Scorers = None,
     runs: Runs = Path("runs"),
     form: Format = "text",
@@ -188,11 +245,10 @@ def show_board(
     from harness import task as loader
     from harness.cli import show
 
+    bars = board.conditions(fail_under or [])
     result = board.from_folder(loader.load(task), runs)
     print(show.render(result, form))
-    for row in result.rows:
-        if row.rank:
-            board.gate(row, fail_under or [])
+    board.gate_all(result, bars)
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""Settings: command line, then environment (EASYDS_RUN_BATCH_SIZE), then easyds.toml, then the default."""
+"""Settings: command line, then environment (EASYDS_RUN_BATCH_SIZE), then easyds.toml, then the default.
+
+In both an option has the name it has on the command line, with '_' for '-'.
+"""
 
 from __future__ import annotations
 
@@ -6,66 +9,85 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, unknown
 
 FILE = "easyds.toml"
 
 
-def defaults(folder: Path | None = None) -> dict[str, Any]:
-    """The settings of easyds.toml in the current folder: a table per command, names as options with '_' for '-'.
+def command_group() -> Any:
+    """The commands of easyds, each of whose options also reads its environment variable."""
+    from typer.main import get_command
 
-    Raises UsageError with the line where the file is malformed.
+    from harness.cli.app import app
+
+    group: Any = get_command(app)
+    for command in group.commands:
+        for name, parameter in _options(group, command).items():
+            parameter.envvar = f"EASYDS_{command}_{name}".upper()
+    return group
+
+
+def _options(group: Any, command: str) -> dict[str, Any]:
+    """Options of a command by the name that the environment and easyds.toml know them by."""
+    options = [one for one in group.commands[command].params if one.param_type_name == "option" and one.name != "help"]
+    return {one.opts[0].lstrip("-").replace("-", "_"): one for one in options}
+
+
+def defaults(group: Any, folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The settings of easyds.toml in the current folder: a table per command. Values go by parameter names.
+
+    Raises UsageError with the line where the file is malformed, and for commands and options that do not exist.
     """
     path = (folder or Path.cwd()) / FILE
-    if not path.is_file():
-        return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML ({error}).") from error
+    return {command: _settings(group, command, rows, path) for command, rows in table.items()}
+
+
+def _settings(group: Any, command: str, rows: Any, path: Path) -> dict[str, Any]:
+    if command not in group.commands:
+        raise unknown(f"command at {path}:", command, list(group.commands), "Each table is named for a command; easyds")
+    if not isinstance(rows, dict):
+        raise UsageError(f"{path}: '{command}' must be a table, [{command}], of that command's options.")
+    options = _options(group, command)
+    for name in rows:
+        if name not in options:
+            raise unknown(f"option at {path}, [{command}]:", name, list(options), f"easyds {command}")
+    return {options[name].name: value for name, value in rows.items()}
 
 
 def origins(command: str | None) -> list[dict[str, Any]]:
     """Every option of every command (or of one), with its present value and where it comes from."""
-    from typer.main import get_command
-
-    from harness.cli.app import app
-    from harness.errors import unknown
-
-    group: Any = get_command(app)
-    table = defaults()
-    for name in table:
-        if name not in group.commands:
-            raise unknown(f"command in {FILE}:", name, list(group.commands), "A table of it is named for a command; easyds")
+    group = command_group()
+    table = defaults(group)
     if command is not None and command not in group.commands:
         raise unknown("command", command, list(group.commands), "'easyds --help'")
-    settings = {"resilient_parsing": True, "auto_envvar_prefix": "EASYDS"}
-    parent = group.make_context("easyds", [], default_map=table, **settings)
+    parent = group.make_context("easyds", [], default_map=table, resilient_parsing=True)
     rows = []
     for name, one in group.commands.items():
         if command not in (None, name):
             continue
-        known = {parameter.name for parameter in one.params}
-        for key in table.get(name, {}):
-            if key not in known:
-                raise unknown(f"option in {FILE}, [{name}]:", key, sorted(known - {None}), f"easyds {name}")
-        context = one.make_context(name, [], parent=parent, **settings)
-        for parameter in one.params:
-            if parameter.param_type_name != "option" or parameter.name == "help":
-                continue
+        context = one.make_context(name, [], parent=parent, resilient_parsing=True)
+        for parameter in _options(group, name).values():
             source = context.get_parameter_source(parameter.name)
             rows.append(
                 {
                     "command": name,
                     "option": parameter.opts[0],
                     "value": context.params.get(parameter.name),
-                    "origin": _origin(source.name if source else "DEFAULT", name, parameter.name),
+                    "origin": _origin(source.name if source else "DEFAULT", parameter.envvar),
                 }
             )
     return rows
 
 
-def _origin(source: str, command: str, option: str) -> str:
+def _origin(source: str, variable: str) -> str:
     if source == "ENVIRONMENT":
-        return f"EASYDS_{command}_{option}".upper()
+        return variable
     return FILE if source == "DEFAULT_MAP" else "default"

@@ -6,6 +6,7 @@ import sys
 import time
 from types import TracebackType
 
+from harness.errors import printable
 from harness.types import Failure, Response
 
 EVERY_S = 10.0
@@ -15,7 +16,7 @@ class Progress:
     """Shows done/total, responses and tokens per second and the time left. A context manager; call it per outcome."""
 
     def __init__(self, label: str) -> None:
-        self._label = label
+        self._label = printable(label)
         self._total = self._before = self._done = self._failed = self._tokens = 0
         self._started = self._spoken = time.monotonic()
         self._bar: object | None = None
@@ -28,7 +29,9 @@ class Progress:
             from rich.console import Console
             from rich.live import Live
 
-            self._bar = Live(console=Console(stderr=True), transient=True, refresh_per_second=4, get_renderable=self._line)
+            self._bar = Live(
+                console=Console(stderr=True), transient=True, refresh_per_second=4, get_renderable=self._line
+            )
             self._bar.start()
         elif before:
             print(f"{self._label}: {before} of {total} are done already", file=sys.stderr, flush=True)
@@ -59,7 +62,9 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()  # type: ignore[attr-defined]
         if self._total and kind is None:

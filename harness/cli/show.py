@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from harness.board import Board, Metric, Row
-from harness.errors import unknown
+from harness.errors import printable, unknown
 
 TITLES = {
     "guidance_accuracy": "accuracy",
@@ -37,9 +37,14 @@ paired differences, Holm-corrected. '-' is not measured."""
 
 def render(board: Board, form: str) -> str:
     """The board in one of FORMATS. Raises UsageError for another name."""
+    require_format(form)
+    return FORMATS[form](board)
+
+
+def require_format(form: str) -> None:
+    """Raises UsageError if `form` is not one of FORMATS."""
     if form not in FORMATS:
         raise unknown("format", form, list(FORMATS), "--format")
-    return FORMATS[form](board)
 
 
 def cell(name: str, metric: Metric | None) -> str:
@@ -48,10 +53,9 @@ def cell(name: str, metric: Metric | None) -> str:
         return "-"
     scale = 1e9 if name.endswith("_bytes") else 1.0
     digits = 0 if name in ("tokens_per_s", "completion_tokens_p50") else 2 if scale == 1e9 else 3
-    value = f"{metric.value / scale:.{digits}f}"
-    if metric.low is None or metric.high is None or name in ("completion_tokens_p50", "latency_p50_s"):
-        return value
-    text = f"{value} [{metric.low:.{min(digits, 2)}f}, {metric.high:.{min(digits, 2)}f}]"
+    text = f"{metric.value / scale:.{digits}f}"
+    if metric.low is not None and metric.high is not None and name not in ("completion_tokens_p50", "latency_p50_s"):
+        text += f" [{metric.low:.{min(digits, 2)}f}, {metric.high:.{min(digits, 2)}f}]"
     return f"{text} ({metric.unscored} unscored)" if metric.unscored else text
 
 
@@ -69,9 +73,14 @@ def _table(board: Board) -> tuple[list[str], list[list[str]], list[Row]]:
     header = ["rank", "system", *(TITLES[name] for name in columns), "n"]
     body = []
     for row in shown:
-        n = max((metric.n + metric.unscored for name, metric in row.metrics.items() if not name.endswith(("_s", "_bytes"))), default=0)
+        n = max(
+            (metric.n + metric.unscored for name, metric in row.metrics.items() if not name.endswith(("_s", "_bytes"))),
+            default=0,
+        )
         mark = "" if row.rank or not row.note else " *"
-        body.append([rank(row), row.system + mark, *(cell(name, row.metrics.get(name)) for name in columns), str(n)])
+        body.append(
+            [rank(row), printable(row.system) + mark, *(cell(name, row.metrics.get(name)) for name in columns), str(n)]
+        )
     return header, body, [row for row in board.rows if row.note]
 
 
@@ -84,7 +93,7 @@ def text(board: Board) -> str:
     header, body, others = _table(board)
     width = None if sys.stdout.isatty() else 200
     console = Console(file=io.StringIO(), width=width, force_terminal=sys.stdout.isatty())
-    console.print(Text(f"{board.task} {board.version} ({board.digest[:8]})", style="bold"))
+    console.print(Text(f"{board.task} {printable(board.version)} ({board.digest[:8]})", style="bold"))
     if not body and not others:
         console.print(Text("No runs yet: easyds run --task " + board.task + " --model control/reference"))
     if body:
@@ -96,14 +105,14 @@ def text(board: Board) -> str:
         console.print(grid)
         console.print(Text(NOTES, style="dim"))
     for row in others:
-        console.print(Text(f"* {row.system}, {row.run}: not ranked, {row.note}", style="dim"))
+        console.print(Text(f"* {printable(row.system)}, {row.run}: not ranked, {row.note}", style="dim"))
     file = console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue().rstrip("\n")
 
 
 def as_json(board: Board) -> str:
-    return json.dumps(board.as_json(), ensure_ascii=False, indent=1)
+    return json.dumps(board.as_json(), indent=1)  # in ASCII: a system's name may hold what a terminal obeys
 
 
 def as_csv(board: Board) -> str:
@@ -119,16 +128,24 @@ def as_csv(board: Board) -> str:
 
 
 def harmless(value: str) -> str:
-    """Text that a spreadsheet does not run."""
-    return "'" + value if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    """Text that a spreadsheet does not run and a terminal does not obey."""
+    value = printable(value)
+    return "'" + value if value.lstrip()[:1] in ("=", "+", "-", "@") else value
 
 
 def markdown(board: Board) -> str:
     header, body, others = _table(board)
-    escape = _escaper({"|": "\\|", "<": "&lt;", "[": "\\[", "`": "\\`", "*": "\\*", "_": "\\_", "\n": " "})
-    lines = [f"# {board.task} {board.version}", "", _line([escape(one) for one in header]), _line(["---"] * len(header))]
+    escape = _escaper(
+        {"\\": "\\\\", "&": "&amp;", "|": "\\|", "<": "&lt;", "[": "\\[", "`": "\\`", "*": "\\*", "_": "\\_", "\n": " "}
+    )
+    lines = [
+        f"# {board.task} {escape(printable(board.version))}",
+        "",
+        _line([escape(one) for one in header]),
+        _line(["---"] * len(header)),
+    ]
     lines += [_line([escape(one) for one in cells]) for cells in body]
-    lines += ["", NOTES, *(f"- {escape(row.system)}, {row.run}: not ranked, {row.note}" for row in others)]
+    lines += ["", NOTES, *(f"- {escape(printable(row.system))}, {row.run}: not ranked, {row.note}" for row in others)]
     return "\n".join(lines)
 
 
@@ -138,12 +155,18 @@ def _line(cells: Sequence[str]) -> str:
 
 def latex(board: Board) -> str:
     header, body, _ = _table(board)
-    special = {one: "\\" + one for one in "&%$#_{}"} | {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+    special = {one: "\\" + one for one in "&%$#_{}"} | {
+        "\\": "\\textbackslash{}",
+        "~": "\\textasciitilde{}",
+        "^": "\\textasciicircum{}",
+    }
     escape = _escaper(special)
     rows = [" & ".join(escape(one) for one in cells) + " \\\\" for cells in body]
     columns = "ll" + "r" * (len(header) - 2)
     head = " & ".join(escape(one) for one in header) + " \\\\"
-    return "\n".join([f"\\begin{{tabular}}{{{columns}}}", "\\hline", head, "\\hline", *rows, "\\hline", "\\end{tabular}"])
+    return "\n".join(
+        [f"\\begin{{tabular}}{{{columns}}}", "\\hline", head, "\\hline", *rows, "\\hline", "\\end{tabular}"]
+    )
 
 
 def _escaper(special: dict[str, str]) -> Callable[[str], str]:

@@ -42,7 +42,8 @@ def open_model(name: str, options: Options) -> Model:
         raise unknown("model provider", provider, list(table), "A model's name begins with its provider; easyds")
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, not {options.batch_size}.")
-    return resolve(table[provider])(rest, options)
+    model: Model = resolve(table[provider])(rest, options)
+    return model
 
 
 def resolve(target: str) -> Callable[..., Any]:

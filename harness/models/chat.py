@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from harness.errors import EnvironmentProblem
@@ -12,9 +13,22 @@ from harness.types import Message
 
 
 def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
-    """The prompt text: messages in the checkpoint's own template, ready for the assistant's turn."""
-    turns = [{"role": message.role, "content": message.content} for message in messages]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    """The prompt text: messages in the checkpoint's own template, ready for the assistant's turn.
+
+    Raises EnvironmentProblem if the template refuses them (some know no system role) or does not work.
+    """
+    return _apply(
+        tokenizer, [{"role": one.role, "content": one.content} for one in messages], add_generation_prompt=True
+    )
+
+
+def _apply(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+    try:
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt))
+    except TemplateError as error:
+        raise EnvironmentProblem(
+            f"{tokenizer.name_or_path}: its chat template cannot render {' + '.join(turn['role'] for turn in turns)} ({error}). Use the template of the model it was tuned from."
+        ) from error
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -40,8 +54,8 @@ def turn_end(tokenizer: PreTrainedTokenizerBase, where: str) -> int:
     """
     marker = "@@turn@@"
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": marker}]
-    text = str(tokenizer.apply_chat_template(turns, tokenize=False))
-    tail = encode(tokenizer, text[text.rindex(marker) + len(marker) :])
+    text = _apply(tokenizer, turns, add_generation_prompt=False)
+    tail = encode(tokenizer, text.rpartition(marker)[2]) if marker in text else []
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     for token in tail:
         if token in special:
@@ -69,5 +83,12 @@ def padding(tokenizer: PreTrainedTokenizerBase, end: int, where: str) -> int:
 
 def template_files(folder: Path) -> list[Path]:
     """The files of a checkpoint that decide how text becomes tokens."""
-    known = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json", "chat_template.jinja")
+    known = (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.json",
+        "merges.txt",
+        "special_tokens_map.json",
+        "chat_template.jinja",
+    )
     return [folder / name for name in known if (folder / name).exists()]

@@ -15,7 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import LogitsProcessorList, PreTrainedModel, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers import (
+    LogitsProcessorList,
+    PreTrainedModel,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from harness.types import Decoding
@@ -76,7 +82,11 @@ class Slots:
         positions = torch.tensor([[len(r.prompt) + len(r.tokens) - 1] for r in self.rows], device=device)
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
         out = self.model(
-            input_ids=ids, attention_mask=self.mask, position_ids=positions, past_key_values=self.cache, logits_to_keep=1
+            input_ids=ids,
+            attention_mask=self.mask,
+            position_ids=positions,
+            past_key_values=self.cache,
+            logits_to_keep=1,
         )
         self._take(self.rows, out.logits[:, -1])
 
@@ -97,7 +107,8 @@ class Slots:
         cut = self.mask.shape[1] - max(len(r.prompt) + len(r.tokens) - 1 for r in self.rows)
         self.mask = self.mask[index, cut:]
         assert self.cache is not None
-        for layer in self.cache.layers:
+        layers: Any = self.cache.layers
+        for layer in layers:
             layer.keys, layer.values = layer.keys[index, :, cut:], layer.values[index, :, cut:]
         return ended
 
@@ -109,15 +120,16 @@ class Slots:
             row.batch = max(row.batch, len(self.rows) + (0 if self.rows and rows is self.rows else len(rows)))
 
     def _join(self, rows: Sequence[Row], cache: DynamicCache, mask: torch.Tensor) -> None:
-        self.rows = [*self.rows, *rows]
         if self.cache is None:
-            self.cache, self.mask = cache, mask
+            self.rows, self.cache, self.mask = list(rows), cache, mask
             return
         width = max(self.mask.shape[1], mask.shape[1])
         self.mask = torch.cat([_pad_left(self.mask, width, 1), _pad_left(mask, width, 1)])
-        for old, new in zip(self.cache.layers, cache.layers):
+        layers: Any = zip(self.cache.layers, cache.layers)
+        for old, new in layers:
             old.keys = torch.cat([_pad_left(old.keys, width, 2), _pad_left(new.keys, width, 2)])
             old.values = torch.cat([_pad_left(old.values, width, 2), _pad_left(new.values, width, 2)])
+        self.rows = [*self.rows, *rows]
 
 
 class Sampler:
@@ -161,17 +173,22 @@ def generate(
     waiting = deque(rows)
     slots = Slots(model, pad, Sampler(decoding, stop))
     while waiting or slots.rows:
+        entering: list[Row] = []
         try:
             free = batch_size - len(slots.rows)
             if waiting and (not slots.rows or (slots.joinable and free >= max(1, batch_size // 4))):
-                slots.admit([waiting.popleft() for _ in range(min(free, len(waiting)))])
+                entering = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+                slots.admit(entering)
             else:
                 slots.step()
+            exhausted = False
         except torch.OutOfMemoryError:
             if batch_size == 1:
                 raise
+            exhausted = True
+        if exhausted:  # outside of the handler: until it is left, its traceback keeps the failed step's tensors
             batch_size = max(1, batch_size // 2)
-            waiting.extendleft(_restarted(row) for row in reversed(slots.rows))
+            waiting.extendleft(_restarted(row) for row in reversed([*slots.rows, *entering]))
             slots = Slots(model, pad, slots.sampler)
             _free_memory()
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -42,7 +43,9 @@ def find(name: str) -> Path:
     if name.startswith((".", "/", "~")):
         folder = Path(name).expanduser()
         if not folder.is_dir():
-            raise EnvironmentProblem(f"{folder} does not exist or is no folder. Give the folder that holds config.json or adapter_config.json.")
+            raise EnvironmentProblem(
+                f"{folder} does not exist or is no folder. Give the folder that holds config.json or adapter_config.json."
+            )
         return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -50,7 +53,9 @@ def find(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=HUB_FILES))
     except HFValidationError as error:
-        raise UsageError(f"'{name}' is not a hub model id (owner/name). A local folder is written hf/./folder.") from error
+        raise UsageError(
+            f"'{name}' is not a hub model id (owner/name). A local folder is written hf/./folder."
+        ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise EnvironmentProblem(
             f"hub model '{name}' is neither in the local cache nor to be had from here. Check the name and the network, or give a local folder as hf/./folder."
@@ -65,31 +70,52 @@ def folders(name: str) -> Folders:
         _check(folder, "config.json")
         return Folders(folder, None, folder)
     _check(folder, "adapter_config.json")
-    base_name = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path") or ""
-    base = find(base_name if not (folder / base_name).is_dir() else str((folder / base_name).resolve()))
+    base_name = _read_config(config).get("base_model_name_or_path") or ""
+    base = _find_base(folder, base_name)
     _check(base, "config.json")
     return Folders(base, folder, folder if (folder / "tokenizer_config.json").exists() else base)
+
+
+def _find_base(folder: Path, name: str) -> Path:
+    """The base an adapter names: a folder beside it or below the current one (PEFT writes either), else as for `find`."""
+    if not name:
+        raise EnvironmentProblem(f"{folder}: adapter_config.json names no base (base_model_name_or_path).")
+    local = next((one for one in (folder / name, Path(name)) if one.is_dir()), None)
+    return local.resolve() if local else find(name)
 
 
 def _check(folder: Path, config_name: str) -> None:
     config = folder / config_name
     if not config.exists():
-        raise EnvironmentProblem(f"{folder} has no {config_name}: it is no checkpoint. Give the folder that save_pretrained() wrote.")
+        raise EnvironmentProblem(
+            f"{folder} has no {config_name}: it is no checkpoint. Give the folder that save_pretrained() wrote."
+        )
     if not any(folder.glob("*.safetensors")):
         pickled = next((path.name for pattern in PICKLES for path in folder.glob(pattern)), None)
         if pickled:
             raise EnvironmentProblem(
                 f"{folder} has only pickled weights ({pickled}), which can run code when loaded. Save it again with save_pretrained(..., safe_serialization=True)."
             )
-        raise EnvironmentProblem(f"{folder} has no *.safetensors weights. The download or the training may not have finished.")
-    try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EnvironmentProblem(f"{config} is not valid JSON ({error}). The checkpoint was not written to its end.") from error
-    if "auto_map" in settings:
         raise EnvironmentProblem(
-            f"{folder} wants to run its own code (auto_map in {config_name}), which is never allowed. Use a model whose architecture transformers knows."
+            f"{folder} has no *.safetensors weights. The download or the training may not have finished."
         )
+    for one in (config, folder / "tokenizer_config.json"):
+        if one.exists() and "auto_map" in _read_config(one):
+            raise EnvironmentProblem(
+                f"{folder} wants to run its own code (auto_map in {one.name}), which is never allowed. Use a model whose architecture transformers knows."
+            )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EnvironmentProblem(
+            f"{path} is not valid JSON ({error}). The checkpoint was not written to its end."
+        ) from error
+    if not isinstance(settings, dict):
+        raise EnvironmentProblem(f"{path} is no JSON object. The checkpoint was not written to its end.")
+    return settings
 
 
 class HFModel:
@@ -103,7 +129,7 @@ class HFModel:
         self._template = chat.require_template(self._tokenizer, str(self._folders.tokenizer))
         self._end = chat.turn_end(self._tokenizer, str(self._folders.tokenizer))
         self._pad = chat.padding(self._tokenizer, self._end, str(self._folders.tokenizer))
-        self._device = options.device if options.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = _device(options.device)
         self._dtype = _dtype(options.dtype, self._folders.base, self._device)
 
     def identity(self) -> dict[str, Any]:
@@ -111,10 +137,14 @@ class HFModel:
         return {
             "provider": "hf",
             "weights": files_digest([*base.glob("*.safetensors"), base / "config.json"]),
-            "adapter": files_digest([*adapter.glob("*.safetensors"), adapter / "adapter_config.json"]) if adapter else None,
+            "adapter": files_digest([*adapter.glob("*.safetensors"), adapter / "adapter_config.json"])
+            if adapter
+            else None,
             "tokenizer": files_digest(chat.template_files(self._folders.tokenizer)),
             "chat_template": hashlib.sha256(self._template.encode()).hexdigest(),
-            "generation_config": file_digest(base / "generation_config.json") if (base / "generation_config.json").exists() else None,
+            "generation_config": file_digest(base / "generation_config.json")
+            if (base / "generation_config.json").exists()
+            else None,
             "dtype": str(self._dtype).removeprefix("torch."),
             "device": self._device,
             "batch_size": self._options.batch_size or "auto",
@@ -136,7 +166,7 @@ class HFModel:
                 continue
             rows.append(Row(index, prompt, limit, _seed(decoding.seed, request)))
         rows.sort(key=lambda row: -len(row.prompt))
-        batch_size = self._options.batch_size or (8 if self._device == "cpu" else 64)
+        batch_size = self._options.batch_size or (16 if self._device == "cpu" else 64)
         with scope:
             try:
                 for row in generate(model, rows, pad=self._pad, stop=stop, decoding=decoding, batch_size=batch_size):
@@ -184,22 +214,12 @@ class HFModel:
         key = ("base", self._folders.base.resolve(), self._dtype, self._device)
         loaded = self._options.loaded
         if key not in loaded:
-            loaded[key] = AutoModelForCausalLM.from_pretrained(
-                self._folders.base, dtype=self._dtype, trust_remote_code=False, use_safetensors=True, local_files_only=True
-            ).to(self._device).eval()
+            loaded[key] = _load_base(self._folders.base, self._dtype, self._device)
         model = loaded[key]
         if self._folders.adapter is None:
             return model, (model.disable_adapter() if hasattr(model, "peft_config") else nullcontext())
-        from peft import PeftModel
-
-        adapter = digest(str(self._folders.adapter.resolve()))[:12]
-        if not isinstance(model, PeftModel):
-            model = PeftModel.from_pretrained(model, str(self._folders.adapter), adapter_name=adapter).eval()
-            loaded[key] = model
-        elif adapter not in model.peft_config:
-            model.load_adapter(str(self._folders.adapter), adapter_name=adapter)
-        model.set_adapter(adapter)
-        return model, nullcontext()
+        loaded[key] = _with_adapter(model, self._folders.adapter)
+        return loaded[key], nullcontext()
 
     def _stop(self, model: PreTrainedModel) -> frozenset[int]:
         """Token ids that end a turn: the template's, the tokenizer's eos, and the generation config's."""
@@ -211,12 +231,73 @@ class HFModel:
         return int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30))
 
 
+def _load_base(folder: Path, dtype: torch.dtype, device: str) -> PreTrainedModel:
+    """The model in `folder`. Raises EnvironmentProblem if it does not load as a whole: gaps would be filled at random."""
+    load: Any = AutoModelForCausalLM.from_pretrained
+    try:
+        model, info = load(
+            folder,
+            dtype=dtype,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        model = model.to(device).eval()
+    except Exception as error:  # each format and architecture fails in its own way
+        raise _does_not_load(folder, error) from error
+    if missing := sorted(info["missing_keys"]):
+        raise EnvironmentProblem(
+            f"{folder} lacks {len(missing)} of its weights ({missing[0]}, ...). The download or the training may not have finished."
+        )
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _with_adapter(model: Any, folder: Path) -> Any:
+    """`model` with the adapter in `folder` active; other adapters stay loaded. Raises EnvironmentProblem if it does not fit."""
+    from peft import PeftModel
+
+    name = digest(str(folder.resolve()))[:12]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            if not isinstance(model, PeftModel):
+                model = PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval()
+            elif name not in model.peft_config:
+                model.load_adapter(str(folder), adapter_name=name)
+    except Exception as error:
+        raise _does_not_load(folder, error) from error
+    model.set_adapter(name)
+    return model
+
+
+def _does_not_load(folder: Path, error: Exception) -> EnvironmentProblem:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return EnvironmentProblem(
+        f"{folder} does not load ({reason[:200]}). Is it whole, and does this machine have room for it?"
+    )
+
+
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
     except (OSError, ValueError) as error:
-        raise EnvironmentProblem(f"{folder} has no tokenizer that loads ({str(error).splitlines()[0]}). Copy tokenizer.json from its base model.") from error
+        raise EnvironmentProblem(
+            f"{folder} has no tokenizer that loads ({str(error).splitlines()[0]}). Copy tokenizer.json from its base model."
+        ) from error
     return tokenizer
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return str(torch.device(name))
+    except RuntimeError as error:
+        raise UsageError(f"unknown --device '{name}'. Use auto, cpu, cuda or cuda:1.") from error
 
 
 def _dtype(name: str, base: Path, device: str) -> torch.dtype:
@@ -229,7 +310,9 @@ def _dtype(name: str, base: Path, device: str) -> torch.dtype:
     if device == "cpu":
         return torch.float32
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    return getattr(torch, config.get("dtype") or config.get("torch_dtype") or "bfloat16")
+    dtype = getattr(torch, config.get("dtype") or config.get("torch_dtype") or "bfloat16")
+    assert isinstance(dtype, torch.dtype)
+    return dtype
 
 
 def _seed(seed: int, request: Request) -> int:

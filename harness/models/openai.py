@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
+import random
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
-import httpx
+import httpx2
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 
 from harness.errors import EnvironmentProblem
@@ -23,6 +24,7 @@ from harness.models import Options
 from harness.types import Decoding, Failure, Model, Request, Response
 
 ATTEMPTS = 5
+PAUSE_S = 0.5
 TIMEOUT_S = 120.0
 DEFAULT_URL = "https://api.openai.com/v1"
 
@@ -37,10 +39,17 @@ class OpenAIModel:
         self._concurrency = options.concurrency
         self._key = os.environ.get("OPENAI_API_KEY", "")
         if not self._key and options.base_url is None and "OPENAI_BASE_URL" not in os.environ:
-            raise EnvironmentProblem("OPENAI_API_KEY is not set. Export it, or give --base-url for a server that needs no key.")
+            raise EnvironmentProblem(
+                "OPENAI_API_KEY is not set. Export it, or give --base-url for a server that needs no key."
+            )
 
     def identity(self) -> dict[str, Any]:
-        return {"provider": "openai", "model": self._model, "base_url": self._url, "concurrency": self._concurrency}
+        return {
+            "provider": "openai",
+            "model": self._model,
+            "base_url": _public(self._url),
+            "concurrency": self._concurrency,
+        }
 
     def load(self) -> None:
         """Nothing to load: the server has the weights."""
@@ -66,9 +75,11 @@ class OpenAIModel:
             results.put(error)
         results.put(None)
 
-    async def _ask_all(self, requests: Sequence[Request], decoding: Decoding, results: Any, stop: threading.Event) -> None:
+    async def _ask_all(
+        self, requests: Sequence[Request], decoding: Decoding, results: Any, stop: threading.Event
+    ) -> None:
         todo = iter(requests)
-        timeout = httpx.Timeout(TIMEOUT_S, connect=10.0)
+        timeout = httpx2.Timeout(TIMEOUT_S, connect=10.0)
         client = AsyncOpenAI(api_key=self._key or "none", base_url=self._url, max_retries=ATTEMPTS - 1, timeout=timeout)
 
         async def worker() -> None:
@@ -89,10 +100,12 @@ class OpenAIModel:
             except APIStatusError as error:
                 return Failure(request.item.id, request.sample, f"HTTP {error.status_code}")
             except APIConnectionError as error:
-                return Failure(request.item.id, request.sample, f"no connection to {self._url} ({type(error).__name__})")
-            except (APIError, httpx.HTTPError) as error:
+                return Failure(
+                    request.item.id, request.sample, f"no connection to {self._url} ({type(error).__name__})"
+                )
+            except (APIError, httpx2.HTTPError, ValueError) as error:  # ValueError: a part that is not JSON
                 reason = f"the stream broke off ({type(error).__name__})"
-                await asyncio.sleep(min(8.0, 0.5 * 2**attempt))
+                await asyncio.sleep(min(8.0, PAUSE_S * 2**attempt) * random.uniform(0.75, 1.25))
         return Failure(request.item.id, request.sample, reason)
 
     async def _stream(self, client: AsyncOpenAI, request: Request, decoding: Decoding) -> Response:
@@ -107,7 +120,7 @@ class OpenAIModel:
                     text.append(choice.delta.content)
                 finish = choice.finish_reason or finish
         if finish is None:
-            raise httpx.RemoteProtocolError("the stream ended without a finish reason")
+            raise httpx2.RemoteProtocolError("the stream ended without a finish reason")
         return Response(
             item=request.item.id,
             sample=request.sample,
@@ -132,6 +145,11 @@ class OpenAIModel:
             stream=True,
             stream_options={"include_usage": True},
         )
+
+
+def _public(url: str) -> str:
+    """An address without the secrets it may carry (user:password@, ?key=...)."""
+    return str(httpx2.URL(url).copy_with(username=None, password=None, query=None, fragment=None))
 
 
 def open_model(name: str, options: Options) -> Model:

@@ -11,6 +11,7 @@ from harness.models import resolve
 from harness.types import Scorer
 
 SCORERS = {
+    "trace": "harness.scorers.checks:TraceChecks",
     "rouge_l": "harness.scorers.reference:rouge_l_scorer",
     "chrf": "harness.scorers.reference:chrf_scorer",
     "bleu": "harness.scorers.reference:bleu_scorer",

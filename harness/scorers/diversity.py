@@ -14,7 +14,7 @@ from statistics import NormalDist
 from harness.scorers.reference import bleu, tokens
 from harness.types import Item, Response, Score
 
-PEERS = 20
+PEERS = 10
 """Self-BLEU compares a response with this many others of its language, drawn with a fixed seed (all: quadratic)."""
 
 

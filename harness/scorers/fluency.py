@@ -24,8 +24,8 @@ class Perplexity:
         provider, _, name = model.partition("/")
         if provider != "hf" or not name:
             raise UsageError(f"scorer 'perplexity': model '{model}' is not of the form hf/NAME.")
-        from harness.models.hf import HFModel
         from harness.models import Options
+        from harness.models.hf import HFModel
 
         self._model = HFModel(name, Options())
         self.source = f"perplexity/{slug_of(name)}-{digest(self._model.identity())[:8]}@1"

@@ -42,7 +42,7 @@ def chrf(text: str, references: Sequence[str], language: str) -> float:
     from sacrebleu.metrics.chrf import CHRF
 
     metric = CHRF()
-    return max(metric.sentence_score(text, [reference]).score for reference in references) / 100
+    return float(max(metric.sentence_score(text, [reference]).score for reference in references)) / 100
 
 
 def bleu(text: str, references: Sequence[str], language: str) -> float:

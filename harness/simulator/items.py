@@ -57,6 +57,8 @@ class Plan:
     difficulties: tuple[int, ...] = (1, 2, 3)
     hint_levels: tuple[int, ...] = (0, 1, 2)
     languages: tuple[str, ...] = ("zh", "en")
+    register: str = "full"
+    """full, or worked: a bare exercise with the student's contents after every step (for the demo's toy model)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,9 @@ def cases(plan: Plan) -> Iterator[Case]:
     """The clusters of `plan`, balanced by misconception; distinct structures outside the training split."""
     _check(plan)
     families = [FAMILIES[name] for name in plan.families] or list(FAMILIES.values())
-    wrong = [(family, bug) for family in families for bug in family.bugs if (bug in UNSEEN) == (plan.split == "test-unseen")]
+    wrong = [
+        (family, bug) for family in families for bug in family.bugs if (bug in UNSEEN) == (plan.split == "test-unseen")
+    ]
     if not wrong:
         raise UsageError(f"the families {', '.join(plan.families)} have no misconception in the split {plan.split}.")
     Random(f"order {plan.seed} {plan.split}").shuffle(wrong)
@@ -108,6 +112,13 @@ def _check(plan: Plan) -> None:
     for name in plan.families:
         if name not in FAMILIES:
             raise unknown("family", name, list(FAMILIES), "ds-trace")
+    if plan.register not in ("full", "worked"):
+        raise unknown("register", plan.register, ["full", "worked"], "ds-trace")
+    for name in plan.families or FAMILIES:
+        if plan.register == "worked" and "worked" not in words(name):
+            raise UsageError(
+                f"the family {name} has no worked register. Name families that have one, or use the full register."
+            )
     if plan.clusters < 1:
         raise UsageError(f"a plan needs at least one cluster, not {plan.clusters}.")
 
@@ -126,7 +137,9 @@ def _find(
             if split != "train":
                 seen.add((canonical, bug))
             return facts, canonical
-    raise UsageError(f"no further {family.name} exercise of difficulty {difficulty} for {bug} in the split {split}: ask for fewer clusters.")
+    raise UsageError(
+        f"no further {family.name} exercise of difficulty {difficulty} for {bug} in the split {split}: ask for fewer clusters."
+    )
 
 
 def split_of(canonical: str) -> str:
@@ -145,7 +158,7 @@ def to_item(case: Case, plan: Plan, language: Any) -> Item:
     facts = case.facts
     family = FAMILIES[facts.problem.family]
     voice = Voice(language, bank_of(plan.split), Random(f"{case.id} {language}"))
-    turn = student_turn(facts, case.hint_level, voice)
+    turn = student_turn(facts, case.hint_level, voice, plan.register)
     references = tuple(reply("good", facts, case.hint_level, voice) for _ in range(2))
     return Item(
         id=f"{case.id}.{language}",
@@ -186,6 +199,32 @@ def _meta(facts: Facts) -> dict[str, Any]:
         "first_wrong": facts.first_wrong,
         "right": list(facts.right.answer),
         "student": list(facts.student.answer),
-        "ops": [[op_text(problem, op, language) for op in problem.ops] for language in ("zh", "en")] if listed else None,
+        "ops": [[op_text(problem, op, language) for op in problem.ops] for language in ("zh", "en")]
+        if listed
+        else None,
         "states": [list(step.state) for step in facts.right.steps],
+        "locus": _locus(facts),
     }
+
+
+def _locus(facts: Facts) -> list[int]:
+    """The numbers that stand at the first wrong step: its operands, and where the two runs part, the number before
+    and the two that differ."""
+    if facts.first_wrong is None:
+        return []
+    index = facts.first_wrong - 1
+    found: list[int] = []
+    for trace in (facts.right, facts.student):
+        if index < len(trace.steps):
+            found += [value for value in trace.steps[index].op[1:] if isinstance(value, int)][:2]
+    right = facts.right.steps[index].state if index < len(facts.right.steps) else ()
+    student = facts.student.steps[index].state if index < len(facts.student.steps) else ()
+    part = next((i for i in range(max(len(right), len(student))) if right[i : i + 1] != student[i : i + 1]), None)
+    if part is not None:
+        found += [
+            state[i]
+            for state in (right, student)
+            for i in (part - 1, part)
+            if 0 <= i < len(state) and state[i] is not None
+        ]  # type: ignore[misc]
+    return sorted(set(found))

@@ -13,8 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-import yaml
-
+from harness.paths import read_yaml
 from harness.simulator.core import Facts, Op, Problem
 
 Bank = Literal["train", "test"]
@@ -24,8 +23,7 @@ _FOLDER = Path(__file__).with_name("words")
 @cache
 def words(family: str) -> Mapping[str, Any]:
     """The phrase file of a family, or "common"."""
-    text = (_FOLDER / f"{family}.yaml").read_text(encoding="utf-8")
-    data: Mapping[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    data: Mapping[str, Any] = read_yaml(_FOLDER / f"{family}.yaml")
     return data
 
 
@@ -76,8 +74,25 @@ def exercise(problem: Problem, voice: Voice) -> str:
     return "\n".join(lines)
 
 
-def student_turn(facts: Facts, hint_level: int, voice: Voice) -> str:
-    """What the student sends: the exercise and an answer; the hint level that the tutor may go to stands first."""
+def worked(facts: Facts, language: str) -> str:
+    """The exercise as a student works it (families with a `worked` entry only): every operation with the contents that
+    the student has after it. For models too small to read the full text and to simulate what is not shown."""
+    problem = facts.problem
+    lines = [str(words(problem.family)["worked"][language])]
+    for number, (op, step) in enumerate(zip(problem.ops, facts.student.steps), start=1):
+        held = " ".join("-" if value is None else str(value) for value in step.state)
+        lines.append(f"({number}) {op_text(problem, op, language)}: {held}")
+    return "\n".join(lines)
+
+
+def student_turn(facts: Facts, hint_level: int, voice: Voice, register: str = "full") -> str:
+    """What the student sends: the exercise and an answer; the hint level that the tutor may go to stands first.
+
+    The register "worked" has the bare exercise with the student's state after every step, then the bare answer, in the
+    same words for every split.
+    """
+    if register == "worked":
+        return f"{worked(facts, voice.language)}\n{numbers(facts.student.answer)}"
     level = words("common")["hint_level"][voice.language].format(level=hint_level)
     answer = voice.say("student", answer=numbers(facts.student.answer))
     return f"{level}\n{exercise(facts.problem, voice)}\n{answer}"
@@ -96,7 +111,9 @@ class Teacher:
     def _op(self, step: int) -> str:
         problem = self.facts.problem
         listed = self._family.get("list_ops", True) and self._family.get("edges") != "ops"
-        return op_text(problem, problem.ops[step - 1], self.voice.language) if listed and step <= len(problem.ops) else ""
+        return (
+            op_text(problem, problem.ops[step - 1], self.voice.language) if listed and step <= len(problem.ops) else ""
+        )
 
     def _where(self, step: int) -> str:
         op = self._op(step)
@@ -144,16 +161,18 @@ class Teacher:
 
     def wrong_step(self) -> str:
         count = len(self.facts.right.steps)
-        return self.locate(self.voice.rng.choice([step for step in range(1, count + 1) if step != self.facts.first_wrong]))
+        return self.locate(
+            self.voice.rng.choice([step for step in range(1, count + 1) if step != self.facts.first_wrong])
+        )
 
 
 ACTS = ("diagnose", "locate", "rule", "ask", "redo", "affirm", "give_away", "praise", "ramble", "mislead", "wrong_step")
 
 WRONG: dict[str, tuple[tuple[str, ...], ...]] = {
     "good": (
-        ("diagnose", "locate", "ask"),
-        ("diagnose", "locate", "rule", "ask"),
-        ("diagnose", "locate", "rule", "redo", "ask"),
+        ("locate", "diagnose", "ask"),
+        ("locate", "diagnose", "rule", "ask"),
+        ("locate", "diagnose", "rule", "redo", "ask"),
     ),
     "answer-giver": (("give_away",), ("diagnose", "locate", "give_away"), ("locate", "give_away")),
     "vague": (("praise",), ("ask",), ("praise", "ask")),

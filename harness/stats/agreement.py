@@ -109,7 +109,7 @@ def krippendorff_alpha(
 
     def statistic(table: Floats) -> Floats:
         margin = table.sum(2)
-        expected = margin[:, :, None] * (margin[:, None, :] - np.eye(len(names))) / (margin.sum(1)[:, None, None] - 1)
+        expected = margin[:, :, None] * margin[:, None, :] / (margin.sum(1)[:, None, None] - 1)
         return _coefficient(table, expected, _ordinal(margin) if measurement == "ordinal" else distance)
 
     if clusters is not None:

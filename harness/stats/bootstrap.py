@@ -24,7 +24,8 @@ def hierarchical_bootstrap(
     `values`: S x n, a row a seed, every seed on the same items; `clusters`: one name an item. Each resample draws
     S seeds, then C clusters common to them (crossed "pigeonhole" bootstrap, Owen 2007), seed deviations scaled by
     sqrt(S/(S-1)) (Davison & Hinkley 1997, 3.8). The percentile limits are then stretched to the half-width
-    `_half_width`. Interval.n is n. For rates use `seeded_rate`. ValueError on NaN, wrong shapes, fewer than 2 seeds or 2 clusters.
+    `_half_width`. Interval.n is n. For rates use `seeded_rate`.
+    ValueError on NaN, wrong shapes, fewer than 2 seeds or 2 clusters.
     """
     sums, sizes = _cluster_sums(values, clusters)
     half = _half_width([sums], sizes, level)
@@ -72,21 +73,25 @@ def seeded_rate(values: ArrayLike, clusters: Clusters, level: float = 0.95) -> I
 
 
 def _half_width(methods: list[Floats], sizes: Floats, level: float) -> float:
-    """sqrt(t_{C-1}^2 V_cluster + sum_method t_{S-1}^2 V_seed): Banerjee 1961's interval for a sum of variances.
+    """sqrt(t_{C-1}^2 V_cluster + t_df^2 V_seed): Banerjee 1961's interval for a sum of two variances.
 
-    V_cluster is the cluster-robust variance of the (difference of the) means over seeds, V_seed the variance of a
-    method's seed means over S. Coverage is at least nominal for independent normal variance estimates, where
-    Satterthwaite's degrees of freedom are too optimistic with three seeds. Noise of seed and item together counts
-    in both parts: this errs to the wide side, by up to a quarter when seeds do not differ otherwise.
+    V_cluster is the cluster-robust variance of the (difference of the) means over seeds; V_seed the sum over
+    methods of the variance of seed means over S, with S - 1 df, or Welch 1947's for two methods. Coverage is at
+    least nominal for independent normal variance estimates, where Satterthwaite's df over both levels are too
+    optimistic with three seeds. Noise of seed and item together counts in both parts: this errs to the wide side.
     """
     count, n = len(sizes), float(sizes.sum())
-    residual, squares = np.zeros(count), 0.0
+    residual, parts = np.zeros(count), []
     for sign, sums in zip((1.0, -1.0), methods, strict=False):
         seed_means = sums.sum(axis=1) / n
-        squares += t_quantile(level, len(sums) - 1) ** 2 * float(seed_means.var(ddof=1)) / len(sums)
+        parts.append((float(seed_means.var(ddof=1)) / len(sums), len(sums) - 1))
         residual += sign * (sums.mean(axis=0) - sizes * seed_means.mean())
-    variance = count / (count - 1) * float(residual @ residual) / n**2
-    return math.sqrt(t_quantile(level, count - 1) ** 2 * variance + squares)
+    squares = t_quantile(level, count - 1) ** 2 * count / (count - 1) * float(residual @ residual) / n**2
+    between = sum(variance for variance, _ in parts)
+    if between > 0:
+        df = between**2 / sum(variance**2 / freedom for variance, freedom in parts)
+        squares += t_quantile(level, df) ** 2 * between
+    return math.sqrt(squares)
 
 
 def _draws(sums: Floats, sizes: Floats, weights: np.ndarray, rng: np.random.Generator) -> Floats:

@@ -38,9 +38,10 @@ def prediction_powered_mean(
     `labels`, `judged`: human and judge scores of the n labelled items, drawn at random; `judged_only`: judge
     scores of the N items without a label. For two systems pass paired differences. The `weight` w in [0, 1] that
     minimises the estimated variance is used unless given; 0 is human labels only, 1 is plain PPI.
-    Variance: cluster-robust over the per-cluster influence, so a cluster may hold items of both kinds; factor and
-    t quantile from the number of labelled clusters. Without clusters every item is its own. ValueError on empty,
-    NaN, unequal lengths, only one of the two cluster lists, or fewer than two labelled clusters.
+    Variance: cluster-robust over the per-cluster influence, so a cluster may hold items of both kinds, with the
+    factor L / (L - 1) and t_{L-1} of the L labelled clusters (L - 2 for a tuned weight, as for a regression slope).
+    Without clusters every item is its own. ValueError on empty, NaN, unequal lengths, only one of the two cluster
+    lists, or fewer than 2 labelled clusters (3 for a tuned weight).
     """
     y, f, rest = finite_vector(labels, "labels"), finite_vector(judged, "judged"), finite_vector(judged_only)
     if len(y) != len(f) or (clusters is None) != (clusters_only is None):
@@ -51,8 +52,9 @@ def prediction_powered_mean(
     names = np.arange(total) if clusters is None or clusters_only is None else [*clusters, *clusters_only]
     codes, count = cluster_codes(names, total)
     labelled = len(np.unique(codes[: len(y)]))
-    if labelled < 2:
-        raise ValueError("A corrected mean needs at least two labelled clusters.")
+    df = labelled - (2 if weight is None else 1)
+    if df < 1:
+        raise ValueError(f"A corrected mean needs more than {labelled} labelled clusters.")
     human = np.bincount(codes[: len(y)], weights=(y - y.mean()) / len(y), minlength=count)
     gap = np.concatenate([-(f - f.mean()) / len(f), (rest - rest.mean()) / len(rest)])
     judge = np.bincount(codes, weights=gap, minlength=count)
@@ -60,9 +62,9 @@ def prediction_powered_mean(
         spread = float(judge @ judge)
         weight = min(1.0, max(0.0, -float(human @ judge) / spread)) if spread > 0 else 0.0
     influence = human + weight * judge
-    error = math.sqrt(labelled / (labelled - 1) * float(influence @ influence))
+    error = math.sqrt(labelled / df * float(influence @ influence))
     value = weight * float(rest.mean()) + float((y - weight * f).mean())
-    half = t_quantile(level, labelled - 1) * error
+    half = t_quantile(level, df) * error
     return PredictionPowered(value, value - half, value + half, total, len(y), weight)
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse.csgraph import connected_components
-from scipy.special import expit
+from scipy.special import expit, log_expit
 
 from harness.stats.compare import holm
 from harness.stats.intervals import Clusters, Floats, cluster_codes, finite_vector, t_quantile
@@ -91,6 +90,8 @@ def bradley_terry(wins: ArrayLike, prior: float = 0.5) -> Floats:
     wins; prior=0 is the maximum likelihood estimate, which needs a table where no group of systems wins or loses
     every vote against the rest (Ford 1957): ValueError otherwise, and on NaN or negative wins.
     """
+    from scipy.sparse.csgraph import connected_components
+
     table = np.asarray(wins, dtype=np.float64)
     if table.ndim < 2 or table.shape[-1] != table.shape[-2] or not (table >= 0).all() or not np.isfinite(table).all():
         raise ValueError("wins must be k x k with finite, non-negative counts.")
@@ -186,18 +187,27 @@ def length_controlled_win_rate(
 
 
 def _firth(design: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Logistic coefficients that maximise likelihood * sqrt(det information), and the information matrix.
+    """Logistic coefficients that maximise likelihood * sqrt(det information), and the information matrix there.
 
-    Scoring with y replaced by y + h (1/2 - p), h the leverages (Heinze & Schemper 2002).
+    The score is design^T (y - p + h (1/2 - p)), h the leverages (Heinze & Schemper 2002).
     """
-    coefficients = np.zeros(design.shape[1])
-    for _ in range(200):
-        chance = expit(design @ coefficients)
-        weight = chance * (1 - chance)
-        information = design.T @ (weight[:, None] * design)
-        leverage = weight * np.einsum("ij,ij->i", design @ np.linalg.inv(information), design)
-        step = np.linalg.solve(information, design.T @ (y - chance + leverage * (0.5 - chance)))
-        coefficients = coefficients + np.clip(step, -1, 1)
-        if np.abs(step).max() < 1e-10:
-            break
-    return coefficients, information
+
+    from scipy.optimize import minimize
+
+    def information(chance: Floats) -> Floats:
+        table: Floats = design.T @ ((chance * (1 - chance))[:, None] * design)
+        return table
+
+    def loss(coefficients: Floats) -> tuple[float, Floats]:
+        linear = design @ coefficients
+        chance = expit(linear)
+        table = information(chance)
+        inverse = np.linalg.pinv(table)
+        leverage = chance * (1 - chance) * np.einsum("ij,ij->i", design @ inverse, design)
+        likelihood = float(y @ log_expit(linear) + (1 - y) @ log_expit(-linear))
+        return -likelihood - float(np.linalg.slogdet(table)[1]) / 2, -design.T @ (
+            y - chance + leverage * (0.5 - chance)
+        )
+
+    best = minimize(loss, np.zeros(design.shape[1]), jac=True, method="BFGS", options={"gtol": 1e-8})
+    return best.x, information(expit(design @ best.x))

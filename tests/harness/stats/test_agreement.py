@@ -78,7 +78,14 @@ def test_krippendorff_is_his_own_example(measurement: str, alpha: float) -> None
 )
 def test_krippendorff_is_the_packages(measurement: str, alpha: float) -> None:
     gap = math.nan
-    ratings = [[1, 2, 2, 5], [1, 1, gap, 1], [4, None, 5, 5], [3, 3, 3, 2], [None, 2, gap, None], [5, 5, 4, 5]]
+    ratings: list[list[float | None]] = [
+        [1, 2, 2, 5],
+        [1, 1, gap, 1],
+        [4, None, 5, 5],
+        [3, 3, 3, 2],
+        [None, 2, gap, None],
+        [5, 5, 4, 5],
+    ]
     ratings.append([2, 1, 2, None])
     assert krippendorff_alpha(ratings, measurement).value == pytest.approx(alpha)  # type: ignore[arg-type]
 
@@ -136,7 +143,7 @@ def test_bootstrap_over_clusters_does_not_count_copies() -> None:
 
 
 def test_clusters_follow_the_items_that_count() -> None:
-    ratings = [[1, None], [1, 1], [2, 2], [1, 2], [2, 2]]
+    ratings: list[list[int | None]] = [[1, None], [1, 1], [2, 2], [1, 2], [2, 2]]
     result = krippendorff_alpha(ratings, clusters=["z", "a", "a", "b", "b"], resamples=100)
     assert result.n == 4
 

@@ -40,6 +40,14 @@ def test_what_items_share_cancels_in_a_difference() -> None:
     assert width(paired) < 0.4 * width(hierarchical_bootstrap(a, range(60)))
 
 
+def test_seed_variance_of_two_methods_is_welchs() -> None:
+    """Seeds at 1, 2, 3 in both: variance 1/3 each, 4 df, t_4 = 2.776445; t_2 would give 3.51 instead of 2.27."""
+    seeds = np.repeat([[1.0], [2.0], [3.0]], 40, axis=1)
+    result = hierarchical_bootstrap_difference(seeds, seeds, range(40), resamples=20_000)
+    assert result.value == 0
+    assert width(result) / 2 == pytest.approx(2.776445 * np.sqrt(2 / 3), rel=0.08)
+
+
 def test_methods_may_have_different_numbers_of_seeds() -> None:
     a, b = table(4, 3), table(5, 5)
     one, other = hierarchical_bootstrap_difference(a, b, range(60)), hierarchical_bootstrap_difference(b, a, range(60))

@@ -32,8 +32,12 @@ def test_tuned_weight_is_near_the_packages_and_minimises_the_width() -> None:
     """ppi-python 0.2.3 tunes with a pooled variance: 1.15538833; the variance-minimising weight differs a little."""
     best = prediction_powered_mean(Y, F, REST)
     assert best.value == pytest.approx(1.15538833, abs=0.03)
-    widths = [prediction_powered_mean(Y, F, REST, weight=w) for w in np.linspace(0, 1, 101)]
-    assert best.high - best.low <= min(w.high - w.low for w in widths) + 1e-12
+    grid = [prediction_powered_mean(Y, F, REST, weight=w) for w in np.linspace(0, 1, 101)]
+    assert min(grid, key=lambda one: one.high - one.low).weight == pytest.approx(best.weight, abs=0.005)
+    # One more degree of freedom goes than for a given weight: t_6 = 2.446912 and 8/6 against t_7 = 2.364624 and 8/7.
+    same = prediction_powered_mean(Y, F, REST, weight=best.weight)
+    ratio = 2.446911851 / 2.364624252 * math.sqrt(7 / 6)
+    assert best.high - best.low == pytest.approx(ratio * (same.high - same.low))
     assert (best.n, best.labelled) == (24, 8)
 
 
@@ -90,6 +94,12 @@ def test_rogan_gladen_point() -> None:
     assert result.n == 200
 
 
+def test_rogan_gladen_limits_are_lees() -> None:
+    """p = 0.6 of 200, q1 = 36/40, q0 = 40/50: an independent implementation of arXiv 2511.21140, run once."""
+    result = rogan_gladen(120, 200, 36, 40, 40, 50)
+    assert (result.low, result.high) == pytest.approx((0.4293036005, 0.7270014528))
+
+
 def test_perfect_judge_with_endless_calibration_is_agresti_coull() -> None:
     """statsmodels 0.15.0 proportion_confint(30, 40, method="agresti_coull") = (0.5963877, 0.8598015)."""
     big = 10**9
@@ -99,8 +109,9 @@ def test_perfect_judge_with_endless_calibration_is_agresti_coull() -> None:
 
 
 def test_both_sets_count_and_clusters_widen() -> None:
-    def width(*counts: int, design_effect: float = 1.0) -> float:
-        result = rogan_gladen(*counts, design_effect=design_effect)
+    def width(judged: int, n: int, *calibration: int, design_effect: float = 1.0) -> float:
+        true_pass, passes, true_fail, fails = calibration
+        result = rogan_gladen(judged, n, true_pass, passes, true_fail, fails, design_effect=design_effect)
         return result.high - result.low
 
     base = width(120, 200, 45, 50, 40, 50)
@@ -127,7 +138,7 @@ def test_bad_input_says_why() -> None:
         prediction_powered_mean(Y, F[:-1], REST)
     with pytest.raises(ValueError, match="both sets or neither"):
         prediction_powered_mean(Y, F, REST, clusters=range(8))
-    with pytest.raises(ValueError, match="two labelled clusters"):
+    with pytest.raises(ValueError, match="more than 1 labelled clusters"):
         prediction_powered_mean([1], [1], REST)
     with pytest.raises(ValueError, match="weight"):
         prediction_powered_mean(Y, F, REST, weight=2)

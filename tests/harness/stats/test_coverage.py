@@ -23,15 +23,16 @@ Case = tuple[Callable[..., bool], tuple[float, ...]]
 
 
 def grades(rng: Generator, icc: float, sizes: np.ndarray, mean: float = 1.2) -> np.ndarray:
-    """0/1/2 rubric grades: two binomial halves whose chance is shared in a share `icc` of clusters' variance."""
-    return np.concatenate([beta_binomial(rng, size, mean / 2, icc) for size in sizes]) + np.concatenate(
-        [beta_binomial(rng, size, mean / 2, icc) for size in sizes]
-    )
+    """0/1/2 rubric grades: the sum of two passes, each of which correlates by `icc` within a cluster."""
+    halves = [np.concatenate([beta_binomial(rng, size, mean / 2, icc) for size in sizes]) for _ in range(2)]
+    total: np.ndarray = halves[0] + halves[1]
+    return total
 
 
 def beta_binomial(rng: Generator, size: int, rate: float, icc: float) -> np.ndarray:
     chance = rate if icc == 0 else rng.beta(rate * (1 / icc - 1), (1 - rate) * (1 / icc - 1))
-    return (rng.random(size) < chance).astype(float)
+    passed: np.ndarray = (rng.random(size) < chance).astype(float)
+    return passed
 
 
 def holds(interval: object, truth: float) -> bool:
@@ -63,8 +64,8 @@ def paired_case(rng: Generator, count: float, size: float, gap: float) -> bool:
 def seeded(rng: Generator, seeds: int, difficulty: np.ndarray, spread: float, binary: bool) -> np.ndarray:
     """seeds x items scores: seed effect (sd `spread`), shared difficulty, seed-by-item noise (sd 0.5)."""
     effect = rng.normal(0, spread, (seeds, 1))
-    score = effect + difficulty + rng.normal(0, 0.5, (seeds, len(difficulty)))
-    return (score > -0.8).astype(float) if binary else score
+    score: np.ndarray = effect + difficulty + rng.normal(0, 0.5, (seeds, len(difficulty)))
+    return np.where(score > -0.8, 1.0, 0.0) if binary else score
 
 
 def seeded_case(rng: Generator, seeds: float, count: float, spread: float) -> bool:

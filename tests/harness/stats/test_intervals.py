@@ -49,7 +49,7 @@ def test_clustered_mean_is_the_packages() -> None:
     values, clusters = [1, 2, 0, 2, 1, 1, 0, 2, 2, 1], [0, 0, 1, 1, 1, 2, 3, 3, 4, 4]
     result = clustered_mean(values, clusters)
     assert (result.low, result.high) == pytest.approx((0.84880439, 1.55119561), abs=1e-8)
-    assert (result.value, result.n) == (pytest.approx(1.2), 10)
+    assert (result.value, result.n) == pytest.approx((1.2, 10))
 
 
 def test_clustered_mean_of_single_items_is_the_t_interval() -> None:
@@ -89,6 +89,11 @@ def test_rate_without_failures_counts_clusters_not_items(rate: int) -> None:
     assert wilson(0, 100).high < width
     assert width == pytest.approx(2.093**2 / (20 + 2.093**2), abs=0.01)
     assert (result.low == 0.0) if rate == 0 else (result.high == 1.0)
+
+
+def test_opposites_in_a_cluster_never_narrow_the_interval() -> None:
+    result, plain = clustered_rate([1, 0] * 20, np.repeat(np.arange(20), 2)), wilson(20, 40)
+    assert result.high - result.low >= plain.high - plain.low
 
 
 def test_one_cluster_says_nothing() -> None:

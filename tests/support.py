@@ -1,0 +1,148 @@
+"""What tests share: a small task, a tiny checkpoint, and ways to run the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SYSTEM = {"zh": "你是数据结构辅导老师。", "en": "You are a data structures tutor."}
+ASKED = [
+    ("en", "My queue gives 3 first after I put in 1, 2, 3. Why?"),
+    ("zh", "我把 1、2、3 依次入队，出队时先得到 3，为什么？"),
+    (
+        "en",
+        "Binary search on 7 2 9 does not find 2, although 2 is there and I halve the range each time as in the book.",
+    ),
+    ("zh", "二分查找找不到 2。"),
+    ("en", "Is my heap right?"),
+    ("zh", "我在循环队列里放了五个元素，队尾下标越界了，是不是应该再申请更大的数组？我已经检查过两遍代码。"),
+]
+REFERENCES = {
+    "en": ["Which end of the structure does a new element join, and which end does the next one leave from?"],
+    "zh": ["想一想：新元素从哪一端进入，又从哪一端离开？"],
+}
+GUARD = """
+import sys
+from pytest_socket import socket_allow_hosts
+socket_allow_hosts(["127.0.0.1", "localhost", "::1"], allow_unix_socket=True)
+"""
+RUN = "from harness.cli import main; main(sys.argv[1:])"
+
+
+def item_row(number: int, **changes: Any) -> dict[str, Any]:
+    """One valid item as it stands in items.jsonl; items 2k and 2k + 1 share a cluster."""
+    language, asked = ASKED[number % len(ASKED)]
+    row = {
+        "id": f"item-{number}",
+        "cluster": f"problem-{number // 2}",
+        "language": language,
+        "knowledge_point": "queue",
+        "misconception": "takes from the wrong end",
+        "difficulty": 1,
+        "split": "test",
+        "hint_level": 1,
+        "messages": [{"role": "user", "content": f"{asked} ({number})"}],
+        "key_points": {"diagnosis": "wrong end", "location": "the first removal", "next_steps": ["trace it by hand"]},
+        "answer": "1, 2, 3",
+        "references": REFERENCES[language],
+    }
+    return {**row, **changes}
+
+
+def write_items(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def make_task(folder: Path, rows: Sequence[Mapping[str, Any]] | None = None, **changes: Any) -> Path:
+    """A task folder of six items (three clusters, zh and en) and its task file; `changes` replace keys, None drops one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_items(folder / "items.jsonl", rows if rows is not None else [item_row(number) for number in range(6)])
+    data = {
+        "name": "small",
+        "version": "1",
+        "description": {"zh": "小", "en": "small"},
+        "license": "CC0-1.0",
+        "items": "items.jsonl",
+        "rubric": "guidance",
+        "system": SYSTEM,
+        "scorers": ["rouge_l"],
+        "decoding": {"max_new_tokens": 12},
+    }
+    data = {key: value for key, value in {**data, **changes}.items() if value is not None}
+    path = folder / "task.yaml"
+    path.write_text(yaml.safe_dump(data, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def command(*args: str | Path, before: str = "") -> list[str]:
+    """`easyds ARGS` as a process of its own, offline as the tests are; `before` is Python to run first."""
+    return [sys.executable, "-c", f"{GUARD}{before}\n{RUN}", *map(str, args)]
+
+
+def easyds(
+    *args: str | Path, before: str = "", env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run `easyds ARGS` to its end."""
+    return subprocess.run(
+        command(*args, before=before),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **(env or {})},
+        **options,
+    )
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def only_run(runs: Path) -> Path:
+    """The one run folder below `runs`."""
+    (folder,) = (path.parent for path in runs.glob("*/manifest.json"))
+    return folder
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+
+
+def answers(folder: Path) -> dict[tuple[str, int], str]:
+    """Texts by (item, sample). Fails if one was recorded twice."""
+    rows = read_jsonl(folder / "responses.jsonl")
+    texts = {(row["item"], row["sample"]): row["text"] for row in rows}
+    assert len(texts) == len(rows), "a response was recorded twice"
+    return texts
+
+
+def scores(folder: Path) -> dict[tuple[str, int, str, str], float | None]:
+    """Values by (item, sample, criterion, source). Fails if one was recorded twice."""
+    rows = read_jsonl(folder / "scores.jsonl")
+    values = {(row["item"], row["sample"], row["criterion"], row["source"]): row["value"] for row in rows}
+    assert len(values) == len(rows), "a score was recorded twice"
+    return values
+
+
+def make_adapter(base: Path, folder: Path, seed: int) -> Path:
+    """A LoRA adapter on `base` with random weights, none of them zero."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "o_proj"], task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.5)
+    model.save_pretrained(folder, safe_serialization=True)
+    return folder

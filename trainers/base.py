@@ -1,0 +1,237 @@
+"""Stage `base`: a tiny Qwen2 language model trained from scratch, so that the paths a Qwen2.5 checkpoint takes run here.
+
+Byte-level BPE (each number from 0 to 99 one token), `Qwen2Config` with random weights, the Qwen chat format, next-token
+loss on the assistant's turns. It speaks the phrase banks it was trained on and nothing else: it stands in for a
+checkpoint, it does not show what one can do.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.trainers import BpeTrainer
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from harness.digest import file_digest
+from harness.errors import UsageError
+from harness.measure import peak_memory
+from harness.record import read_lines, write_json
+
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to train. `data` is a JSONL file of {"messages": [...]}; `output` receives the checkpoint folder."""
+
+    data: str
+    output: str
+    seed: int = 0
+    steps: int = 1500
+    batch_size: int = 16
+    learning_rate: float = 4e-3
+    warmup: float = 0.05
+    vocabulary: int = 2048
+    hidden: int = 128
+    layers: int = 4
+    heads: int = 4
+    kv_heads: int = 2
+    context: int = 1024
+    threads: int = 1
+    learn_prompts: bool = True
+    """Whether the loss covers the students' turns too: predicting a student's answer teaches what makes one."""
+    model: dict[str, Any] = field(default_factory=dict)
+    """Further Qwen2Config settings."""
+
+
+def read_spec(path: Path) -> Spec:
+    """The spec in a JSON file. Raises UsageError for unknown keys or a missing data file."""
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is not a readable JSON spec ({error}).") from error
+    known = {one.name for one in fields(Spec)}
+    if strange := sorted(set(given) - known):
+        raise UsageError(f"{path}: unknown key '{strange[0]}'. A base spec has {', '.join(sorted(known))}.")
+    spec = Spec(**given)
+    if not Path(spec.data).is_file():
+        raise UsageError(
+            f"{path}: data file {spec.data} does not exist. 'easyds simulate --teacher mixture' writes one."
+        )
+    return spec
+
+
+def run(path: Path) -> None:
+    """Train as the spec at `path` says; write events.jsonl, checkpoint/ and result.json to its output folder."""
+    spec = read_spec(path)
+    torch.set_num_threads(spec.threads)
+    torch.manual_seed(spec.seed)
+    output = Path(spec.output)
+    output.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    rows = [row["messages"] for row in read_lines(Path(spec.data))]
+    tokenizer = train_tokenizer(rows, spec.vocabulary)
+    model = new_model(tokenizer, spec)
+    examples = [encode(tokenizer, messages, spec.learn_prompts) for messages in rows]
+    examples = [example for example in examples if len(example[0]) <= spec.context]
+    with open(output / "events.jsonl", "w", encoding="utf-8") as events:
+        for event in train(model, examples, spec):
+            event["seconds"] = round(time.perf_counter() - started, 2)
+            events.write(json.dumps(event) + "\n")
+            events.flush()
+    model.save_pretrained(output / "checkpoint", safe_serialization=True)
+    tokenizer.save_pretrained(output / "checkpoint")
+    result = {
+        "stage": "base",
+        "spec": asdict(spec),
+        "data_digest": file_digest(Path(spec.data)),
+        "parameters": model.num_parameters(),
+        "examples": len(examples),
+        "seconds": round(time.perf_counter() - started, 2),
+        "cpu_seconds": round(time.process_time(), 2),
+        "peak_memory_bytes": peak_memory(),
+    }
+    write_json(output / "result.json", result)
+
+
+def train_tokenizer(rows: Sequence[Sequence[Mapping[str, str]]], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE over the conversations; numbers are split off, so that 0 to 99 become single tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(r"\d{1,2}"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, START, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    numbers = [" ".join(str(value) for value in range(100))] * 50
+    texts = [message["content"] for messages in rows for message in messages]
+    tokenizer.train_from_iterator([*numbers, *texts, "system", "user", "assistant"], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        chat_template=TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, spec: Spec) -> Qwen2ForCausalLM:
+    """A Qwen2 model with random weights in float32."""
+    settings: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": spec.hidden,
+        "intermediate_size": 3 * spec.hidden,
+        "num_hidden_layers": spec.layers,
+        "num_attention_heads": spec.heads,
+        "num_key_value_heads": spec.kv_heads,
+        "max_position_embeddings": spec.context,
+        "tie_word_embeddings": True,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        **spec.model,
+    }
+    return Qwen2ForCausalLM(Qwen2Config(**settings))
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerFast, messages: Sequence[Mapping[str, str]], learn_prompts: bool = False
+) -> tuple[list[int], list[int]]:
+    """(token ids, labels) of a conversation. Labels are IGNORED outside the turns to learn; a turn's end is learnt."""
+    ids: list[int] = []
+    labels: list[int] = []
+    for message in messages:
+        head = tokenizer.encode(f"{START}{message['role']}\n", add_special_tokens=False)
+        body = tokenizer.encode(f"{message['content']}{END}", add_special_tokens=False)
+        tail = tokenizer.encode("\n", add_special_tokens=False)
+        learnt = body if learn_prompts or message["role"] == "assistant" else [IGNORED] * len(body)
+        ids += head + body + tail
+        labels += [IGNORED] * len(head) + learnt + [IGNORED] * len(tail)
+    return ids, labels
+
+
+def train(
+    model: Qwen2ForCausalLM, examples: Sequence[tuple[list[int], list[int]]], spec: Spec
+) -> Iterator[dict[str, Any]]:
+    """AdamW with warm-up and linear decay; yields an event every 50 steps."""
+    decay = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    rest = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(0.9, 0.98))
+    warmup = max(1, math.ceil(spec.warmup * spec.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, max(0.02, (spec.steps - step) / (spec.steps - warmup + 1)))
+    )
+    model.train()
+    batches = _batches(examples, spec)
+    tokens, losses = 0, []
+    for step in range(1, spec.steps + 1):
+        ids, labels, mask = next(batches)
+        loss = _loss(model, ids, labels, mask)
+        loss.backward()
+        norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        tokens += int(mask.sum())
+        losses.append(loss.item())
+        if step % 50 == 0 or step == spec.steps:
+            yield {
+                "step": step,
+                "phase": "base",
+                "loss": round(sum(losses) / len(losses), 4),
+                "learning_rate": schedule.get_last_lr()[0],
+                "grad_norm": round(norm, 4),
+                "tokens": tokens,
+            }
+            losses = []
+    model.eval()
+
+
+def _loss(model: Qwen2ForCausalLM, ids: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean next-token loss over the learnt positions; logits are computed for these alone."""
+    hidden = model.model(input_ids=ids, attention_mask=mask).last_hidden_state[:, :-1]
+    learnt = labels[:, 1:] != IGNORED
+    logits = model.lm_head(hidden[learnt])
+    return torch.nn.functional.cross_entropy(logits, labels[:, 1:][learnt])
+
+
+def _batches(
+    examples: Sequence[tuple[list[int], list[int]]], spec: Spec
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Endless batches in a shuffled order; rows of like length stand together to save padding."""
+    generator = torch.Generator().manual_seed(spec.seed)
+    pool = 16 * spec.batch_size
+    while True:
+        order = torch.randperm(len(examples), generator=generator).tolist()
+        chunks = []
+        for start in range(0, len(order), pool):
+            near = sorted(order[start : start + pool], key=lambda i: len(examples[i][0]))
+            chunks += [near[i : i + spec.batch_size] for i in range(0, len(near), spec.batch_size)]
+        for i in torch.randperm(len(chunks), generator=generator).tolist():
+            yield _pad([examples[j] for j in chunks[i]])
+
+
+def _pad(rows: Sequence[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    width = max(len(ids) for ids, _ in rows)
+    ids = torch.tensor([row + [0] * (width - len(row)) for row, _ in rows])
+    labels = torch.tensor([row + [IGNORED] * (width - len(row)) for _, row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row, _ in rows])
+    return ids, labels, mask
