@@ -108,10 +108,10 @@ def run(path: Path) -> None:
 
 
 def train_tokenizer(rows: Sequence[Sequence[Mapping[str, str]]], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE over the conversations; numbers are split off, so that 0 to 99 become single tokens."""
+    """Byte-level BPE over the conversations; numbers are split off, with the space before them, so that 0 to 99 become single tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(r"\d{1,2}"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [pre_tokenizers.Split(Regex(r" ?\d{1,2}"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = BpeTrainer(
@@ -120,7 +120,7 @@ def train_tokenizer(rows: Sequence[Sequence[Mapping[str, str]]], vocabulary: int
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    numbers = [" ".join(str(value) for value in range(100))] * 50
+    numbers = [f"{value}" if plain else f" {value}" for plain in (False, True) for value in range(100)] * 50
     texts = [message["content"] for messages in rows for message in messages]
     tokenizer.train_from_iterator([*numbers, *texts, "system", "user", "assistant"], trainer)
     return PreTrainedTokenizerFast(

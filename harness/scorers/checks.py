@@ -118,8 +118,12 @@ class Reading:
 
     @cached_property
     def near_place(self) -> bool:
-        """Whether the text mentions any number of the first wrong step."""
-        return self.at_place or bool(self.mentioned & set(self.facts["locus"]))
+        """Whether the text mentions any number of the first wrong step, or its operation."""
+        if self.at_place or self.mentioned & set(self.facts["locus"]):
+            return True
+        first = (self.facts["first_wrong"] or 1) - 1
+        at_step = [reading.normalise(ops[first]) for ops in self.facts["ops"] or () if first < len(ops)]
+        return any(op in self.text for op in at_step)
 
     @cached_property
     def groups(self) -> frozenset[str]:
@@ -142,7 +146,8 @@ class Reading:
         """Whether the text speaks of so many structures, or names so many numbers, that it fits any exercise."""
         strange = len(self.strange) > 3 or any(value >= SMALL for value in self.strange)
         many = len(self.mentioned) > MANY
-        alien = self.foreign > 0 and not self.own and self.named != {self.facts["bug"]}
+        known = self.mentioned & {value for state in self.facts["states"] for value in state}
+        alien = self.foreign > 0 and not self.own and len(known) < 2 and self.named != {self.facts["bug"]}
         return strange or many or alien or self.foreign > CROWDED or self.strays > CROWDED
 
     @cached_property
@@ -363,8 +368,11 @@ def guidance(read: Reading) -> Verdict:
         return 0, "not about this student's mistake"
     if not read.acts:
         return 0, "nothing to do"
+    if read.strays and not read.near_place:
+        return 0, "neither this exercise's numbers nor only its structure"
     idea = bool(read.named)
-    if read.at_place or (read.place == 2 and read.concept) or (idea and read.place >= 1):
+    shown = read.near_place or (idea and not read.facts["ops"])
+    if read.at_place or (read.concept and read.place >= 1 and shown):
         return 2, "something to do at the place of the mistake"
     if idea or (read.concept and read.place >= 1):
         return 1, "the right idea"

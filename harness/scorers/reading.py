@@ -76,7 +76,7 @@ _NOT_NUMBERS = re.compile(
     r"第\s*(?:\d+|[零〇一二两三四五六七八九十]+)\s*(?:步|次|个|趟|轮|项|位|层|条)?"
     r"|[一两](?:个|步|次|遍|下|些|样|起|定|直|般|点|层|轮|趟|条|种|旦|边|切|遇|看|想|句|位|头|路|端|口|同|致|共|会|把|对|半|圈|格|项|段)"
     r"|(?:唯|统|同|任|某|每|这|那|哪|另|逐|进|万)一|十分"
-    r"|\bsteps?\s*#?\d+(?:\s*(?:,|and|to|-|–|or)\s*\d+)*|\d+(?:st|nd|rd|th)\b"
+    r"|\b(?:steps?|operations?|pass(?:es)?|visits?|probes?|comparisons?|places?|positions?|elements?|entry|entries|rounds?)\s*#?\d+(?:\s*(?:,|and|to|-|–|or)\s*\d+)*|\d+(?:st|nd|rd|th)\b"
     r"|\b(?:the|this|that|which|each|every|no|any|another|wrong|right|last|next|new|old|only|at least|more than)\s+one\b|\bone(?:\s+(?:by|at|of|more|step|question|place|thing|element|that|which|who|you))\b"
 )
 STEP_NOUNS_EN = (
@@ -251,7 +251,7 @@ _NAMES = {
         "sets": r"并查集|路径压缩|\bunion[- ]find|\bpath compression",
         "hash": r"哈希|散列|探测|\bhash|\bbuckets?\b",
         "graph": r"顶点|邻接|拓扑|入度|\bverte(?:x|ices)\b|\bgraphs?\b|\bbfs\b|\bdfs\b|dijkstra|\bin-?degree|\brelax",
-        "sorting": r"排序|枢轴|归并|冒泡|\bsort(?:s|ed|ing)?\b|\bpivot|\bmerg|\bpass(?:es)? \d",
+        "sorting": r"(?<!二叉)排序|枢轴|归并|冒泡|\bsort(?:s|ed|ing)?\b|\bpivot|\bmerg|\bpass(?:es)? \d",
     }.items()
 }
 

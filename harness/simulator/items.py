@@ -58,7 +58,8 @@ class Plan:
     hint_levels: tuple[int, ...] = (0, 1, 2)
     languages: tuple[str, ...] = ("zh", "en")
     register: str = "full"
-    """full, or worked: a bare exercise with the student's contents after every step (for the demo's toy model)."""
+    """full, or worked: a bare exercise with the student's contents after every step, and one phrase an act (for the demo's
+    toy model)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def to_item(case: Case, plan: Plan, language: Any) -> Item:
     """One cluster in one language."""
     facts = case.facts
     family = FAMILIES[facts.problem.family]
-    voice = Voice(language, bank_of(plan.split), Random(f"{case.id} {language}"))
+    voice = Voice(language, bank_of(plan.split), Random(f"{case.id} {language}"), plan.register == "worked")
     turn = student_turn(facts, case.hint_level, voice, plan.register)
     references = tuple(reply("good", facts, case.hint_level, voice) for _ in range(2))
     return Item(
@@ -221,10 +222,6 @@ def _locus(facts: Facts) -> list[int]:
     student = facts.student.steps[index].state if index < len(facts.student.steps) else ()
     part = next((i for i in range(max(len(right), len(student))) if right[i : i + 1] != student[i : i + 1]), None)
     if part is not None:
-        found += [
-            state[i]
-            for state in (right, student)
-            for i in (part - 1, part)
-            if 0 <= i < len(state) and state[i] is not None
-        ]  # type: ignore[misc]
+        around = [state[i] for state in (right, student) for i in (part - 1, part) if 0 <= i < len(state)]
+        found += [value for value in around if value is not None]
     return sorted(set(found))

@@ -40,25 +40,32 @@ def op_text(problem: Problem, op: Op, language: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Who speaks: a language, a phrase bank, and the dice that pick among its phrases."""
+    """Who speaks: a language, a phrase bank, and the dice that pick among its phrases (`plain`: always the first)."""
 
     language: str
     bank: Bank
     rng: Random
+    plain: bool = False
 
     def pick(self, table: Mapping[str, Any], **values: Any) -> str:
         """One phrase of a {bank: {language: [phrases]}} table, filled in."""
-        phrase: str = self.rng.choice(table[self.bank][self.language])
+        phrases = table[self.bank][self.language]
+        phrase: str = phrases[0] if self.plain else self.rng.choice(phrases)
         return phrase.format(**values) if values else phrase
 
     def say(self, act: str, **values: Any) -> str:
         return self.pick(words("common")[act], **values)
 
 
+def _printed(problem: Problem) -> dict[str, Any]:
+    """Parameters as phrases print them."""
+    return {name: numbers(value) if isinstance(value, tuple) else value for name, value in problem.params}
+
+
 def exercise(problem: Problem, voice: Voice) -> str:
     """The exercise text: set-up, operations or data, conventions, question."""
     family, common, language = words(problem.family), words("common"), voice.language
-    params = {name: numbers(value) if isinstance(value, tuple) else value for name, value in problem.params}
+    params = _printed(problem)
     lines = [family["setup"][language].format(**params)]
     if family.get("list_ops", True):
         listed = [op_text(problem, op, language) for op in problem.ops]
@@ -78,10 +85,12 @@ def worked(facts: Facts, language: str) -> str:
     """The exercise as a student works it (families with a `worked` entry only): every operation with the contents that
     the student has after it. For models too small to read the full text and to simulate what is not shown."""
     problem = facts.problem
-    lines = [str(words(problem.family)["worked"][language])]
+    params = _printed(problem)
+    lines = [str(words(problem.family)["worked"][language]).format(**params)]
     for number, (op, step) in enumerate(zip(problem.ops, facts.student.steps), start=1):
         held = " ".join("-" if value is None else str(value) for value in step.state)
-        lines.append(f"({number}) {op_text(problem, op, language)}: {held}")
+        where = words("common")["where"]["step"][language].format(step=number)
+        lines.append(f"{where} {op_text(problem, op, language)}: {held}")
     return "\n".join(lines)
 
 
@@ -92,7 +101,7 @@ def student_turn(facts: Facts, hint_level: int, voice: Voice, register: str = "f
     same words for every split.
     """
     if register == "worked":
-        return f"{worked(facts, voice.language)}\n{numbers(facts.student.answer)}"
+        return f"{worked(facts, voice.language)}\n= {numbers(facts.student.answer)}"
     level = words("common")["hint_level"][voice.language].format(level=hint_level)
     answer = voice.say("student", answer=numbers(facts.student.answer))
     return f"{level}\n{exercise(facts.problem, voice)}\n{answer}"
