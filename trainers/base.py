@@ -12,16 +12,17 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from harness.digest import file_digest
-from harness.errors import UsageError
+from harness.errors import EnvironmentProblem, UsageError
 from harness.measure import peak_memory
 from harness.record import read_lines, write_json
 
@@ -94,6 +95,7 @@ def run(path: Path) -> None:
             events.flush()
     model.save_pretrained(output / "checkpoint", safe_serialization=True)
     tokenizer.save_pretrained(output / "checkpoint")
+    _check_reload(tokenizer, output / "checkpoint", rows[:50])
     result = {
         "stage": "base",
         "spec": asdict(spec),
@@ -107,32 +109,42 @@ def run(path: Path) -> None:
     write_json(output / "result.json", result)
 
 
-def train_tokenizer(rows: Sequence[Sequence[Mapping[str, str]]], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE over the conversations; numbers are split off, with the space before them, so that 0 to 99 become single tokens."""
+def train_tokenizer(rows: Sequence[Sequence[Mapping[str, str]]], vocabulary: int) -> Qwen2Tokenizer:
+    """Byte-level BPE over the conversations, with Qwen2's own way of splitting text, and a token for each number.
+
+    Loaders give a qwen2 checkpoint Qwen2's pre-tokeniser whatever tokenizer.json says, so another one would read other
+    tokens than it was trained on. The numbers are added tokens, which are matched before any splitting.
+    """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(r" ?\d{1,2}"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
+    qwen = Qwen2Tokenizer().backend_tokenizer
+    tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder = qwen.normalizer, qwen.pre_tokenizer, qwen.decoder
     trainer = BpeTrainer(
-        vocab_size=vocabulary,
+        vocab_size=vocabulary - 100,
         special_tokens=[PAD, START, END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    numbers = [f"{value}" if plain else f" {value}" for plain in (False, True) for value in range(100)] * 50
-    texts = [message["content"] for messages in rows for message in messages]
-    tokenizer.train_from_iterator([*numbers, *texts, "system", "user", "assistant"], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=END,
-        chat_template=TEMPLATE,
-        clean_up_tokenization_spaces=False,
+    texts = (message["content"] for messages in rows for message in messages)
+    tokenizer.train_from_iterator(chain(texts, ["system", "user", "assistant"]), trainer)
+    learnt = json.loads(tokenizer.to_str())["model"]
+    ready = Qwen2Tokenizer(
+        vocab=learnt["vocab"], merges=[tuple(pair) for pair in learnt["merges"]], unk_token=None, eos_token=END, pad_token=PAD
     )
+    ready.add_tokens([AddedToken(START, special=True), *(AddedToken(str(value), normalized=False) for value in range(100))])
+    ready.chat_template = TEMPLATE
+    return ready
 
 
-def new_model(tokenizer: PreTrainedTokenizerFast, spec: Spec) -> Qwen2ForCausalLM:
+def _check_reload(tokenizer: Qwen2Tokenizer, folder: Path, rows: Sequence[Sequence[Mapping[str, str]]]) -> None:
+    """Raises EnvironmentProblem if the saved tokenizer, loaded as every user loads it, reads other tokens."""
+    loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    for messages in rows:
+        for message in messages:
+            if tokenizer.encode(message["content"]) != loaded.encode(message["content"]):
+                raise EnvironmentProblem(f"{folder}: the tokenizer reads other tokens after saving. This transformers version changed it.")
+
+
+def new_model(tokenizer: Qwen2Tokenizer, spec: Spec) -> Qwen2ForCausalLM:
     """A Qwen2 model with random weights in float32."""
     settings: dict[str, Any] = {
         "vocab_size": len(tokenizer),
@@ -152,7 +164,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, spec: Spec) -> Qwen2ForCausalL
 
 
 def encode(
-    tokenizer: PreTrainedTokenizerFast, messages: Sequence[Mapping[str, str]], learn_prompts: bool = False
+    tokenizer: Qwen2Tokenizer, messages: Sequence[Mapping[str, str]], learn_prompts: bool = False
 ) -> tuple[list[int], list[int]]:
     """(token ids, labels) of a conversation. Labels are IGNORED outside the turns to learn; a turn's end is learnt."""
     ids: list[int] = []

@@ -109,21 +109,36 @@ class Reading:
         return self.mentioned - known - set(self.prompt_numbers)
 
     @cached_property
+    def evidence(self) -> frozenset[int]:
+        """Numbers of the first wrong step that the text mentions; 0 and 1 stand everywhere and show nothing."""
+        return self.mentioned & set(self.facts["locus"]) - {0, 1}
+
+    @cached_property
     def at_place(self) -> bool:
         """Whether the text speaks of what stands at the first wrong step: its operation or its numbers. One small number
         is no evidence (labels and counts are small), nor is a list of many."""
-        hits = self.mentioned & set(self.facts["locus"])
+        hits = self.evidence
         found = len(hits) >= 2 or any(value >= SMALL for value in hits)
         return self.facts["first_wrong"] in self.quoted or (found and 2 * len(hits) >= len(self.mentioned) - 2)
 
     @cached_property
     def near_place(self) -> bool:
-        """Whether the text mentions any number of the first wrong step, or its operation."""
-        if self.at_place or self.mentioned & set(self.facts["locus"]):
-            return True
+        """Whether the text mentions any number of the first wrong step, or quotes its operation."""
+        quotes = any(op in self.text for op in self._operation if re.search(r"\d", op))
+        return self.at_place or quotes or bool(self.evidence)
+
+    @cached_property
+    def _operation(self) -> tuple[str, ...]:
+        """The operation of the first wrong step in both languages, if the exercise lists operations."""
         first = (self.facts["first_wrong"] or 1) - 1
-        at_step = [reading.normalise(ops[first]) for ops in self.facts["ops"] or () if first < len(ops)]
-        return any(op in self.text for op in at_step)
+        return tuple(reading.normalise(ops[first]) for ops in self.facts["ops"] or () if first < len(ops))
+
+    @cached_property
+    def shown(self) -> bool:
+        """Whether something of the place itself is in the text: a number, the operation (even a bare "pop"), or, where the
+        exercise lists no operations, the misconception."""
+        bare = any(op in self.text for op in self._operation)
+        return self.near_place or bare or (bool(self.named) and not self.facts["ops"])
 
     @cached_property
     def groups(self) -> frozenset[str]:
@@ -180,7 +195,7 @@ class Reading:
         quotes = reading.holds_run(self.numbers, self.facts["right"]) or bool(self.quoted)
         if quotes or any(value >= SMALL for value in known) or (len(known) >= 2 and self.foreign == 0 and self.own):
             return 2
-        return 1 if named else 0
+        return 1 if named and not self.strays else 0
 
     @property
     def families(self) -> frozenset[str]:
@@ -370,11 +385,10 @@ def guidance(read: Reading) -> Verdict:
         return 0, "nothing to do"
     if read.strays and not read.near_place:
         return 0, "neither this exercise's numbers nor only its structure"
-    idea = bool(read.named)
-    shown = read.near_place or (idea and not read.facts["ops"])
-    if read.at_place or (read.concept and read.place >= 1 and shown):
+    placed = read.concept and (read.place == 2 or read.near_place)
+    if read.at_place or (placed and read.shown):
         return 2, "something to do at the place of the mistake"
-    if idea or (read.concept and read.place >= 1):
+    if placed or (read.named and read.own and not read.strays):
         return 1, "the right idea"
     return 0, "neither the idea nor the place"
 

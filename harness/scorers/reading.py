@@ -115,8 +115,20 @@ def value_of(word: str) -> int | None:
 
 def numbers(text: str) -> list[int]:
     """The numbers of a normalised text in order, however they are written; step numbers and words such as 一个 left out."""
-    found = (value_of(match.group()) for match in _NUMBER.finditer(_NOT_NUMBERS.sub(" ", text)))
+    rest = _NOT_NUMBERS.sub(" ", text)
+    found = (value_of(match.group()) for match in _NUMBER.finditer(rest) if not _inside_word(match, rest))
     return [value for value in found if value is not None]
+
+
+def _inside_word(match: re.Match[str], text: str) -> bool:
+    """Whether a single Chinese numeral stands between Chinese characters, as in 另一方: then it is part of a word."""
+    around = (text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1])
+    return (
+        len(match.group()) == 1
+        and match.group() in _ZH_DIGITS
+        and all("一" <= char <= "鿿" for char in around if char)
+        and all(around)
+    )
 
 
 def holds_run(sequence: Sequence[int], run: Sequence[int]) -> bool:

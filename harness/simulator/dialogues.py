@@ -38,7 +38,9 @@ def build(plan: Plan, mixture: str, system: Mapping[str, str]) -> Iterator[dict[
     for case in cases(plan):
         rng = Random(f"teacher {case.id}")
         for language in plan.languages:
-            voice = Voice(language, bank_of(plan.split), Random(f"{case.id} {language} {mixture}"), plan.register == "worked")
+            voice = Voice(
+                language, bank_of(plan.split), Random(f"{case.id} {language} {mixture}"), plan.register == "worked"
+            )
             teacher = rng.choices(list(shares), list(shares.values()))[0]
             turn = student_turn(case.facts, case.hint_level, voice, plan.register)
             answer = reply(teacher, case.facts, case.hint_level, voice)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from harness import models
 from harness.models import chat
@@ -34,7 +35,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "batch_size": 4,
         "hidden": 32,
         "layers": 1,
-        "vocabulary": 600,
+        "vocabulary": 700,
     }
     (folder / "spec.json").write_text(json.dumps(settings), encoding="utf-8")
     done = subprocess.run(
@@ -60,7 +61,7 @@ def test_the_stage_writes_its_contract(output: Path) -> None:
 
 
 def test_numbers_are_single_tokens_and_text_survives(output: Path) -> None:
-    tokenizer = base.PreTrainedTokenizerFast.from_pretrained(output / "checkpoint")
+    tokenizer = AutoTokenizer.from_pretrained(output / "checkpoint")
     for value in range(100):
         assert len(tokenizer.encode(str(value), add_special_tokens=False)) == 1
     for text in ("第 3 步（push 42）怎么了？", "Is 7 on top — or 12?\n"):
@@ -68,14 +69,14 @@ def test_numbers_are_single_tokens_and_text_survives(output: Path) -> None:
 
 
 def test_the_turn_ends_with_a_token_that_is_not_padding(output: Path) -> None:
-    tokenizer = base.PreTrainedTokenizerFast.from_pretrained(output / "checkpoint")
+    tokenizer = AutoTokenizer.from_pretrained(output / "checkpoint")
     end = chat.turn_end(tokenizer, "here")
     assert tokenizer.convert_ids_to_tokens(end) == base.END
     assert chat.padding(tokenizer, end, "here") == tokenizer.pad_token_id != end
 
 
 def test_training_text_equals_the_chat_template(output: Path) -> None:
-    tokenizer = base.PreTrainedTokenizerFast.from_pretrained(output / "checkpoint")
+    tokenizer = AutoTokenizer.from_pretrained(output / "checkpoint")
     messages = [
         {"role": "system", "content": "s"},
         {"role": "user", "content": "u 3"},
