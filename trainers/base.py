@@ -128,9 +128,15 @@ def train_tokenizer(rows: Sequence[Sequence[Mapping[str, str]]], vocabulary: int
     tokenizer.train_from_iterator(chain(texts, ["system", "user", "assistant"]), trainer)
     learnt = json.loads(tokenizer.to_str())["model"]
     ready = Qwen2Tokenizer(
-        vocab=learnt["vocab"], merges=[tuple(pair) for pair in learnt["merges"]], unk_token=None, eos_token=END, pad_token=PAD
+        vocab=learnt["vocab"],
+        merges=[tuple(pair) for pair in learnt["merges"]],
+        unk_token=None,
+        eos_token=END,
+        pad_token=PAD,
     )
-    ready.add_tokens([AddedToken(START, special=True), *(AddedToken(str(value), normalized=False) for value in range(100))])
+    ready.add_tokens(
+        [AddedToken(START, special=True), *(AddedToken(str(value), normalized=False) for value in range(100))]
+    )
     ready.chat_template = TEMPLATE
     return ready
 
@@ -141,7 +147,9 @@ def _check_reload(tokenizer: Qwen2Tokenizer, folder: Path, rows: Sequence[Sequen
     for messages in rows:
         for message in messages:
             if tokenizer.encode(message["content"]) != loaded.encode(message["content"]):
-                raise EnvironmentProblem(f"{folder}: the tokenizer reads other tokens after saving. This transformers version changed it.")
+                raise EnvironmentProblem(
+                    f"{folder}: the tokenizer reads other tokens after saving. This transformers version changed it."
+                )
 
 
 def new_model(tokenizer: Qwen2Tokenizer, spec: Spec) -> Qwen2ForCausalLM:

@@ -18,7 +18,7 @@ from harness.record import write_json
 from harness.simulator.items import Plan
 
 TRAINING_CLUSTERS = 16_000
-BASE = {"steps": 850, "batch_size": 16, "learning_rate": 2.5e-3}
+BASE = {"steps": 620, "batch_size": 16, "learning_rate": 2.5e-3}
 """How the demo's base is trained: settings of trainers.base."""
 
 
