@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
@@ -129,8 +129,7 @@ def train_tokenizer(rows: Sequence[Sequence[Mapping[str, str]]], vocabulary: int
     learnt = json.loads(tokenizer.to_str())["model"]
     ready = Qwen2Tokenizer(
         vocab=learnt["vocab"],
-        merges=[tuple(pair) for pair in learnt["merges"]],
-        unk_token=None,
+        merges=cast(Any, [tuple(pair) for pair in learnt["merges"]]),
         eos_token=END,
         pad_token=PAD,
     )
