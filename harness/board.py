@@ -232,8 +232,9 @@ def _system_metrics(scored: Scored) -> dict[str, Metric]:
     if seconds:
         count = sum(one["responses"] for one in sessions)
         found["tokens_per_s"] = Metric(sum(one["completion_tokens"] for one in sessions) / seconds, None, None, count)
-        peaks = [peak.get("device", peak["host"]) for peak in (one["peak_memory_bytes"] for one in sessions)]
-        found["peak_memory_bytes"] = Metric(float(max(peaks)), None, None, len(peaks))
+        if scored.run.manifest["identity"].get("provider") == "hf":  # elsewhere the model is in another process
+            peaks = [one["peak_memory_bytes"].get("device", one["peak_memory_bytes"]["host"]) for one in sessions]
+            found["peak_memory_bytes"] = Metric(float(max(peaks)), None, None, len(peaks))
     return found
 
 

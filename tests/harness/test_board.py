@@ -48,7 +48,7 @@ def record(
     configuration = {
         "system": system,
         "model": system,
-        "identity": {"weights": fields.pop("weights", system)},
+        "identity": {"provider": fields.pop("provider", "hf"), "weights": fields.pop("weights", system)},
         "task": {"name": the_task.name, "version": the_task.version, "digest": fields.pop("digest", the_task.digest)},
         "decoding": {"samples": samples},
         "limit": fields.pop("limit", None),
@@ -158,6 +158,14 @@ def test_single_measurements_have_no_limits(small: Task, runs: Path) -> None:
     assert (metrics["tokens_per_s"].value, metrics["tokens_per_s"].low) == (20.0, None)
     assert metrics["peak_memory_bytes"].value == 7.0
     assert metrics["latency_p50_s"].value == pytest.approx(0.2)
+
+
+def test_memory_of_a_server_is_not_measured(small: Task, runs: Path) -> None:
+    sessions = [{"generate_s": 2.0, "completion_tokens": 40, "responses": 10, "peak_memory_bytes": {"host": 5}}]
+    name = record(runs, small, "a", lambda *_: GOOD, sessions=sessions, provider="openai")
+    metrics = built(small, runs)[name].metrics
+    assert "peak_memory_bytes" not in metrics
+    assert "tokens_per_s" in metrics
 
 
 def test_whole_run_scores(small: Task, runs: Path) -> None:
