@@ -28,6 +28,8 @@ SMALL = 20
 """Numbers below this may be counts, indices or labels."""
 MANY = 8
 """A reply that mentions more different numbers than this is a list."""
+NEAR = 4
+"""A reply that uses the own words of more families than this belongs to none."""
 CROWDED = 1
 """A reply that names more foreign structures than this fits any exercise."""
 
@@ -54,7 +56,7 @@ class Reading:
     @cached_property
     def named(self) -> frozenset[str]:
         """Misconceptions of the family that the text names."""
-        return reading.bugs(self.text, self.facts["family"], "names")
+        return reading.diagnosed(self.text, self.facts["family"], self.facts["bug"])
 
     @cached_property
     def touched(self) -> frozenset[str]:
@@ -159,7 +161,7 @@ class Reading:
     @cached_property
     def scattered(self) -> bool:
         """Whether the text speaks of so many structures, or names so many numbers, that it fits any exercise."""
-        strange = len(self.strange) > 3 or any(value >= SMALL for value in self.strange)
+        strange = len(self.strange) > 3 or (not self.right_student and any(value >= SMALL for value in self.strange))
         many = len(self.mentioned) > MANY
         known = self.mentioned & {value for state in self.facts["states"] for value in state}
         alien = self.foreign > 0 and not self.own and len(known) < 2 and self.named != {self.facts["bug"]}
@@ -190,10 +192,18 @@ class Reading:
     def engages(self) -> int:
         """For a student who is right: 2 if the text takes up this exercise's own numbers, 1 if only its structure."""
         values = {value for state in self.facts["states"] for value in state} | set(self.facts["right"])
-        known = self.mentioned & values
+        known = self.mentioned & (values | {value for value in self.prompt_numbers if value >= SMALL})
         named = self.foreign == 0 and bool(reading.structures(self.text) & self.families)
-        quotes = reading.holds_run(self.numbers, self.facts["right"]) or bool(self.quoted)
-        if quotes or any(value >= SMALL for value in known) or (len(known) >= 2 and self.foreign == 0 and self.own):
+        if (
+            reading.holds_run(self.numbers, self.facts["right"])
+            or self.quoted
+            or any(value >= SMALL for value in known)
+        ):
+            return 2
+        spoken = reading.families(self.text)
+        if self.facts["family"] in spoken and len(spoken) <= NEAR and self.foreign == 0 and not self.strays:
+            return 2
+        if len(known - {0, 1}) >= 2 and self.own and self.foreign <= 1:
             return 2
         return 1 if named and not self.strays else 0
 
@@ -233,7 +243,8 @@ class Reading:
     @cached_property
     def approves(self) -> bool:
         """Whether a wrong answer is called right without anything being taken back."""
-        return self.says_right and not (self.accuses or self.concept or reading.qualified(self.text))
+        taken_back = self.accuses or self.concept or reading.qualified(self.text)
+        return self.says_right and not (taken_back or self.facts["first_wrong"] in self.pointed or self.at_place)
 
     @cached_property
     def accuses(self) -> bool:
@@ -386,7 +397,8 @@ def guidance(read: Reading) -> Verdict:
     if read.strays and not read.near_place:
         return 0, "neither this exercise's numbers nor only its structure"
     placed = read.concept and (read.place == 2 or read.near_place)
-    if read.at_place or (placed and read.shown):
+    exact = read.place == 2 and read.own and not read.strays and (bool(read.named) or read.near_place)
+    if read.at_place or exact or (placed and read.shown):
         return 2, "something to do at the place of the mistake"
     if placed or (read.named and read.own and not read.strays):
         return 1, "the right idea"

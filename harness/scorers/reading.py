@@ -183,7 +183,7 @@ _STEP_ZH = re.compile(
 )
 _STEP_WORD_ZH = re.compile(rf"步骤\s*(?P<a>\d+|{_ZH_NUMBER})")
 _PLACE_EN = re.compile(
-    rf"(?P<a>{_ORDINAL_EN})\s+(?:\w+\s+)?(?:place|position|entry|vertex|vertices|node|number|element|item|write|one|output|slot)\b|(?:place|position|entry|write|visit|number|output)\s+#?(?P<b>\d+)\b"
+    rf"(?P<a>{_ORDINAL_EN})\s+(?:\w+\s+)?(?:place|position|entry|vertex|vertices|node|number|element|item|write|one|output|slot|key|value)\b|(?:place|position|entry|write|visit|number|output)\s+#?(?P<b>\d+)\b"
 )
 _PLACE_ZH = re.compile(rf"(?:第|头)\s*\(?(?P<a>\d+|{_ZH_NUMBER})\)?\s*(?:个|位|次|名|回)")
 
@@ -211,11 +211,13 @@ def steps(text: str, places: bool = False) -> Steps:
 
 @cache
 def lexicon(family: str) -> Mapping[str, Mapping[str, tuple[re.Pattern[str], ...]]]:
-    """Per bug of the family, the patterns for `names` (the wrong idea) and `rule` (the broken rule), both languages."""
+    """Per bug of the family, patterns in both languages: `names` (the wrong idea, tight), `also` (the same in looser
+    words, which may stray into a neighbour) and `rule` (the broken rule)."""
     data = _read(family)
     return {
         bug: {
-            kind: tuple(re.compile(one) for ones in entry[kind].values() for one in ones) for kind in ("names", "rule")
+            kind: tuple(re.compile(one) for ones in entry[kind].values() for one in ones)
+            for kind in ("names", "also", "rule")
         }
         for bug, entry in data.items()
     }
@@ -230,6 +232,16 @@ def terms() -> Mapping[str, tuple[frozenset[str], re.Pattern[str]]]:
     }
 
 
+def families(text: str) -> frozenset[str]:
+    """The families whose own words a normalised text uses."""
+    return frozenset(family for family, pattern in _own().items() if pattern.search(text))
+
+
+@cache
+def _own() -> Mapping[str, re.Pattern[str]]:
+    return {family: re.compile(pattern) for family, pattern in _read("own").items()}
+
+
 def _read(name: str) -> Mapping[str, Any]:
     data: Mapping[str, Any] = read_yaml(_FOLDER / f"{name}.yaml")
     return data
@@ -238,6 +250,16 @@ def _read(name: str) -> Mapping[str, Any]:
 def bugs(text: str, family: str, kind: str) -> frozenset[str]:
     """The misconceptions of a family that a normalised text names (kind "names") or whose rule it touches ("rule")."""
     return frozenset(bug for bug, entry in lexicon(family).items() if any(one.search(text) for one in entry[kind]))
+
+
+def diagnosed(text: str, family: str, own: str | None) -> frozenset[str]:
+    """The misconceptions a normalised text names, read with the benefit of the doubt: once it names the student's own
+    one, in however loose words, another counts only if a statement (not a question) names it in tight words."""
+    loose = bugs(text, family, "names") | bugs(text, family, "also")
+    if own not in loose:
+        return loose
+    statements = re.sub(r"[^.!?。]*\?", " ", text)
+    return bugs(statements, family, "names") | {own}
 
 
 def groups(text: str) -> frozenset[str]:
@@ -296,9 +318,9 @@ def asks_for_action(text: str) -> bool:
 
 
 _RIGHT = re.compile(
-    r"(?:就|这|都)是(?:正确|对)的|推得很好|(?:答案|结果|做得|做|完全|全|回答|推|算|写|填|排|走|你)(?:得|的)?(?:是|也|都)?(?:完全|全)?(?:正确|对)(?!吗|不|称|比|于|应|照|准|齐|着|待|方|象|面|手|话|换|调|了一半)|^(?:对(?!照|比|于|着|应|齐|称|调)|没错|正确|是的|嗯|可以放心|放心)|没错|没有?(?:任何)?(?:问题|错误|毛病)|站得住脚|无误|准确|是对的|完全一致|(?:可以|尽管|请|你)放心|放心吧|不用(?:怀疑|担心|改)|(?:一个|一位)(?:都|也)不(?:差|错)|分毫不差|漂亮"
+    r"(?:就|这|都)是(?:正确|对)的|推得很好|(?:次序|顺序|序列|结果|划分|数组|位置|答案|遍历|过程)(?:也|都|全|完全)*(?:正确|对)|正确(?=[。,!])|(?:都|全|全部|完全)对(?!照|比|于|着|应|齐|称|调)|有底了|就是这个(?:结果|样子|答案)|一(?:步|个|项)(?:也|都)?不差|(?:不用|别)(?:再)?(?:急着)?怀疑|(?:答案|结果|做得|做|完全|全|回答|推|算|写|填|排|走|你)(?:得|的)?(?:是|也|都)?(?:完全|全)?(?:正确|对)(?!吗|不|称|比|于|应|照|准|齐|着|待|方|象|面|手|话|换|调|了一半)|^(?:对(?!照|比|于|着|应|齐|称|调)|没错|正确|是的|嗯|可以放心|放心)|没错|没有?(?:任何)?(?:问题|错误|毛病)|站得住脚|无误|准确|是对的|完全一致|(?:可以|尽管|请|你)放心|放心吧|不用(?:怀疑|担心|改)|(?:一个|一位)(?:都|也)不(?:差|错)|分毫不差|漂亮"
     r"|\b(?:is|are|was|looks?|it's|that's|you're|answer's|got (?:it|this|that|everything|them)|have it|came out|exactly|entirely|completely|absolutely|quite|yes,?|all|list is|result is) (?:all |entirely |completely |exactly |absolutely |quite |perfectly |indeed |spot |just |both )*(?:right|correct|accurate|good to go)\b"
-    r"|^(?:yes|yep|yup|correct|right|exactly|indeed|perfect|spot on|nailed it|well done|it is|it does)\b|\bspot[- ]on\b|\bholds up\b|\bnailed\b|\bwell done\b|\bno (?:mistakes?|errors?|problems?|need to worry|need to doubt)\b|\bnothing (?:is |to |at all )?(?:wrong|fix|correct)\b|\bcorrectly\b|\bcheck(?:s|ed) out\b|\bright answer\b|\bin the right (?:place|order|spot)|\bwhere it belongs|^that's it\b|\bflawless|\bperfect(?:ly)?\b|\bi (?:agree|get the same|have the same)|\btrust (?:your|it|that|this)|\bstand by (?:it|that|your)|\bevery(?:thing| \w+) (?:is (?:right|correct|fine|in place|where)|checks|matches|fits|lines)\b"
+    r"|^(?:yes|yep|yup|correct|right|exactly|indeed|perfect|spot on|nailed it|well done|it is|it does)\b|\bspot[- ]on\b|\bholds up\b|\bnailed\b|\bwell done\b|\bno (?:mistakes?|errors?|problems?|need to worry|need to doubt)\b|\bnothing (?:is |to |at all )?(?:wrong|fix|correct)\b|\bcorrectly\b|\bcheck(?:s|ed) out\b|\bright answer\b|\bin the right (?:place|order|spot)|\bwhere it belongs|^that's it\b|^it is indeed\b|\bi'd back you\b|\bexactly the\b|\bwell traced\b|\blooks (?:right|good|perfect|fine)\b|^nice(?:ly)? (?:work|done|traced)|\bflawless|\bperfect(?:ly)?\b|\bi (?:agree|get the same|have the same)|\btrust (?:your|it|that|this)|\bstand by (?:it|that|your)|\bevery(?:thing| \w+) (?:is (?:right|correct|fine|in place|where)|checks|matches|fits|lines)\b"
 )
 _NOT_RIGHT = re.compile(
     r"不(?:是|太|完全|够)?(?:正确|对|准确)|没(?:有)?做对|并不|\b(?:not|n't|isn't|aren't|never|almost|nearly|quite|mostly|partly)\b[^.!?]{0,12}\b(?:right|correct)\b|\b(?:feeling|suspicion|doubts?|hunch|instinct)s? (?:is|was|are|were) (?:\w+ )?right\b|前[^。!?]{0,10}(?:对|正确|没错|没问题|没有问题)"

@@ -218,8 +218,7 @@ def _locus(facts: Facts) -> list[int]:
     for trace in (facts.right, facts.student):
         if index < len(trace.steps):
             found += [value for value in trace.steps[index].op[1:] if isinstance(value, int)][:2]
-    right = facts.right.steps[index].state if index < len(facts.right.steps) else ()
-    student = facts.student.steps[index].state if index < len(facts.student.steps) else ()
+    right, student = (trace.steps[min(index, len(trace.steps) - 1)].state for trace in (facts.right, facts.student))
     part = next((i for i in range(max(len(right), len(student))) if right[i : i + 1] != student[i : i + 1]), None)
     if part is not None:
         around = [state[i] for state in (right, student) for i in (part - 1, part) if 0 <= i < len(state)]
