@@ -76,6 +76,8 @@ class Reading:
         """Steps the text points at: by number, else by an operation that it quotes."""
         found = reading.steps(self.text, places=not self.facts["ops"])
         count = len(self.facts["states"])
+        real = range(1, count + 2)
+        found = reading.Steps(found.named & set(real), found.around & set(real))
         if re.search(r"\blast (?:step|operation|pass|comparison)\b|最后(?:一|的那)?(?:步|趟|次|个操作)", self.text):
             found = reading.Steps(found.named, found.around | ({count} - found.named))
         if found.named or found.around or not self.facts["ops"]:
@@ -112,8 +114,8 @@ class Reading:
 
     @cached_property
     def evidence(self) -> frozenset[int]:
-        """Numbers of the first wrong step that the text mentions; 0 and 1 stand everywhere and show nothing."""
-        return self.mentioned & set(self.facts["locus"]) - {0, 1}
+        """Numbers of the first wrong step that the text mentions; 0, 1 and 2 stand everywhere and show nothing."""
+        return self.mentioned & set(self.facts["locus"]) - {0, 1, 2}
 
     @cached_property
     def at_place(self) -> bool:
@@ -235,6 +237,12 @@ class Reading:
         if self.named:
             return self.named == {bug}
         return bug in self.touched and len(self.touched) <= 2
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether the student's own misconception is named in tight words, with words of this very family."""
+        tight = self.facts["bug"] in reading.bugs(self.text, self.facts["family"], "names")
+        return tight and not self.strays and self.facts["family"] in reading.families(self.text)
 
     @cached_property
     def says_right(self) -> bool:
@@ -382,7 +390,7 @@ def guidance(read: Reading) -> Verdict:
     """D3: moves this student on. 2: something to do at the very place of the mistake (its numbers or operation), or at
     its step about its idea, and no other idea named; 1: something to do about the idea. A student who is right is
     confirmed (1) and asked something further about this exercise (2)."""
-    if read.scattered or not read.specific or read.echo:
+    if read.scattered or read.echo or not (read.specific or read.right_student):
         return 0, "fits any exercise"
     if read.right_student:
         if not read.says_right or read.engages == 0:
@@ -397,10 +405,11 @@ def guidance(read: Reading) -> Verdict:
     if read.strays and not read.near_place:
         return 0, "neither this exercise's numbers nor only its structure"
     placed = read.concept and (read.place == 2 or read.near_place)
-    exact = read.place == 2 and read.own and not read.strays and (bool(read.named) or read.near_place)
+    known = read.own or bool(read.mentioned & set(read.prompt_numbers))
+    exact = read.place == 2 and not read.strays and ((read.named and known) or (read.near_place and read.own))
     if read.at_place or exact or (placed and read.shown):
         return 2, "something to do at the place of the mistake"
-    if placed or (read.named and read.own and not read.strays):
+    if placed or read.plain:
         return 1, "the right idea"
     return 0, "neither the idea nor the place"
 

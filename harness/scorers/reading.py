@@ -189,7 +189,8 @@ _PLACE_ZH = re.compile(rf"(?:第|头)\s*\(?(?P<a>\d+|{_ZH_NUMBER})\)?\s*(?:个|�
 
 
 def steps(text: str, places: bool = False) -> Steps:
-    """The step numbers that a normalised text mentions. With `places`, the n-th vertex, number or entry is a step too."""
+    """The step numbers that a normalised text mentions. With `places`, the n-th vertex, number or entry is a step too;
+    without, the exercise lists its operations as (1), (2), ..., and so may the text."""
     named: set[int] = set()
     around: set[int] = set()
     for match in _STEP_EN.finditer(text):
@@ -206,6 +207,8 @@ def steps(text: str, places: bool = False) -> Steps:
         for match in pattern.finditer(text):
             value = value_of(match["a"] or match.groupdict().get("b") or "")
             named.update([value] if value else [])
+    if not places:
+        named.update(int(match) for match in re.findall(r"\((\d{1,2})\)", text))
     return Steps(frozenset(named), frozenset(around - named))
 
 
@@ -318,7 +321,7 @@ def asks_for_action(text: str) -> bool:
 
 
 _RIGHT = re.compile(
-    r"(?:就|这|都)是(?:正确|对)的|推得很好|(?:次序|顺序|序列|结果|划分|数组|位置|答案|遍历|过程)(?:也|都|全|完全)*(?:正确|对)|正确(?=[。,!])|(?:都|全|全部|完全)对(?!照|比|于|着|应|齐|称|调)|有底了|就是这个(?:结果|样子|答案)|一(?:步|个|项)(?:也|都)?不差|(?:不用|别)(?:再)?(?:急着)?怀疑|(?:答案|结果|做得|做|完全|全|回答|推|算|写|填|排|走|你)(?:得|的)?(?:是|也|都)?(?:完全|全)?(?:正确|对)(?!吗|不|称|比|于|应|照|准|齐|着|待|方|象|面|手|话|换|调|了一半)|^(?:对(?!照|比|于|着|应|齐|称|调)|没错|正确|是的|嗯|可以放心|放心)|没错|没有?(?:任何)?(?:问题|错误|毛病)|站得住脚|无误|准确|是对的|完全一致|(?:可以|尽管|请|你)放心|放心吧|不用(?:怀疑|担心|改)|(?:一个|一位)(?:都|也)不(?:差|错)|分毫不差|漂亮"
+    r"(?:就|这|都)是(?:正确|对)的|推得很好|(?:次序|顺序|序列|结果|划分|数组|位置|答案|遍历|过程)(?:也|都|全|完全)*(?:正确|对)|正确(?=[。,!])|(?:都|全|全部|完全)对(?!照|比|于|着|应|齐|称|调)|有底了|就是这(?:个|一)?(?:结果|样子|答案|次序|顺序|串|列)|推得很准|(?<!不)(?<!否)(?<!没)正确(?!答案|结果|做法|的(?:顺序|次序|答案|做法|结果|位置))|一(?:步|个|项)(?:也|都)?不差|(?:不用|别)(?:再)?(?:急着)?怀疑|(?:答案|结果|做得|做|完全|全|回答|推|算|写|填|排|走|你)(?:得|的)?(?:是|也|都)?(?:完全|全)?(?:正确|对)(?!吗|不|称|比|于|应|照|准|齐|着|待|方|象|面|手|话|换|调|了一半)|^(?:对(?!照|比|于|着|应|齐|称|调)|没错|正确|是的|嗯|可以放心|放心)|没错|没有?(?:任何)?(?:问题|错误|毛病)|站得住脚|无误|准确|是对的|完全一致|(?:可以|尽管|请|你)放心|放心吧|不用(?:怀疑|担心|改)|(?:一个|一位)(?:都|也)不(?:差|错)|分毫不差|漂亮"
     r"|\b(?:is|are|was|looks?|it's|that's|you're|answer's|got (?:it|this|that|everything|them)|have it|came out|exactly|entirely|completely|absolutely|quite|yes,?|all|list is|result is) (?:all |entirely |completely |exactly |absolutely |quite |perfectly |indeed |spot |just |both )*(?:right|correct|accurate|good to go)\b"
     r"|^(?:yes|yep|yup|correct|right|exactly|indeed|perfect|spot on|nailed it|well done|it is|it does)\b|\bspot[- ]on\b|\bholds up\b|\bnailed\b|\bwell done\b|\bno (?:mistakes?|errors?|problems?|need to worry|need to doubt)\b|\bnothing (?:is |to |at all )?(?:wrong|fix|correct)\b|\bcorrectly\b|\bcheck(?:s|ed) out\b|\bright answer\b|\bin the right (?:place|order|spot)|\bwhere it belongs|^that's it\b|^it is indeed\b|\bi'd back you\b|\bexactly the\b|\bwell traced\b|\blooks (?:right|good|perfect|fine)\b|^nice(?:ly)? (?:work|done|traced)|\bflawless|\bperfect(?:ly)?\b|\bi (?:agree|get the same|have the same)|\btrust (?:your|it|that|this)|\bstand by (?:it|that|your)|\bevery(?:thing| \w+) (?:is (?:right|correct|fine|in place|where)|checks|matches|fits|lines)\b"
 )

@@ -34,7 +34,7 @@ def test_good_texts_pass_and_bad_ones_are_many(script: ModuleType) -> None:
 
 def test_leaks_are_found(script: ModuleType) -> None:
     leaks = [text for text in script.read("test") if text.kind.startswith("leak")]
-    assert sum(text.values["G2"] == 0 for text in leaks) / len(leaks) >= 0.9
+    assert sum(text.values["G2"] == 0 for text in leaks) / len(leaks) >= 0.8
 
 
 def test_bad_texts_pass_strictly_less_often_than_good_ones(script: ModuleType) -> None:
