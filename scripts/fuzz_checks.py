@@ -112,15 +112,17 @@ def _neighbours(current: list[str], bank: Sequence[str]) -> Iterable[list[str]]:
             yield [*current[:i], phrase, *current[i + 1 :]]
 
 
-def bad_compositions(case: Case, plan: Plan, language: str) -> Iterable[tuple[Value, str, str]]:
-    """Compositions of two to four acts with a bad one among them, scored on their item."""
+COMPOSITIONS = [acts for size in (2, 3, 4) for acts in itertools.permutations(ACTS, size) if BAD_ACTS & set(acts)]
+
+
+def bad_compositions(
+    case: Case, plan: Plan, language: str, rng: Random, tries: int
+) -> Iterable[tuple[Value, str, str]]:
+    """Random compositions of two to four acts with a bad one among them, scored on their item."""
     item = to_item(case, plan, language)
-    for size in (2, 3, 4):
-        for acts in itertools.permutations(ACTS, size):
-            if BAD_ACTS & set(acts):
-                speaker = Teacher(case.facts, Voice(language, "train", Random(f"{case.id}{acts}")))
-                text = compose(speaker, acts)
-                yield evaluate(text, [item]), "+".join(acts), text
+    for acts in rng.sample(COMPOSITIONS, tries):
+        text = compose(Teacher(case.facts, Voice(language, "train", Random(f"{case.id}{acts}"))), acts)
+        yield evaluate(text, [item]), "+".join(acts), text
 
 
 def main() -> None:
@@ -152,9 +154,9 @@ def main() -> None:
         )
         return
     found = []
-    for case in itertools.islice(cases(plan), args.items):
-        sample = rng.sample(list(bad_compositions(case, plan, args.language)), 60)
-        found += [(value.gold, acts, case.facts.bug, text) for value, acts, text in sample]
+    for case in cases(plan):
+        for value, acts, text in bad_compositions(case, plan, args.language, rng, 60):
+            found.append((value.gold, acts, case.facts.bug, text))
     found.sort(key=lambda row: -row[0])
     for gold, acts, bug, text in found[: args.top]:
         print(json.dumps({"gold": round(gold, 3), "acts": acts, "bug": bug, "text": text}, ensure_ascii=False))

@@ -1,7 +1,7 @@
 """Precision and recall of the checks on freely written guidance that nobody tuned them to.
 
     python scripts/validate_checks.py                 # the test set, as a Markdown table
-    python scripts/validate_checks.py --set tune      # the set that patterns were tuned on
+    python scripts/validate_checks.py --set tune      # a set that patterns were tuned on (also: more, extra, last)
 
 Each text was written from an item by somebody who had seen neither checks nor phrase banks: a good reply, and a bad one
 with a named defect. A check is right to flag a text if the text's defect is one that the check is for; a good text it
@@ -101,6 +101,8 @@ CHECKED: tuple[tuple[str, str, Callable[[Text], bool], tuple[str, ...]], ...] = 
 
 
 def rate(hits: Sequence[bool]) -> str:
+    if not hits:
+        return "-"
     interval = wilson(sum(hits), len(hits))
     return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}] (n = {len(hits)})"
 
@@ -141,7 +143,7 @@ def report(texts: Sequence[Text]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", choices=["test", "tune"], default="test")
+    parser.add_argument("--set", choices=["test", "tune", "more", "extra", "last"], default="test")
     print(report(read(parser.parse_args().set)))
 
 
