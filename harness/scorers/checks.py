@@ -29,6 +29,8 @@ Verdict = tuple[float, str]
 def correctness(read: Reading) -> Verdict:
     """G1, screen: at least one checkable claim and none that is false."""
     if read.right_student:
+        if read.asserted:
+            return 0, f"tells a student who is right of {', '.join(sorted(read.asserted))}"
         return (1, "confirms a right answer") if read.says_right else (0, "does not confirm a right answer")
     if wrong := sorted(read.named - {read.facts["bug"]}):
         return 0, f"names a misconception that the student does not have: {', '.join(wrong)}"
@@ -114,7 +116,7 @@ def well_formed(read: Reading) -> Verdict:
 def diagnosis(read: Reading) -> Verdict:
     """D1: 2 iff exactly one misconception is named and it is the right one; 1 if only its rule is touched."""
     if read.right_student:
-        fine = read.says_right and not reading.says_wrong(read.text)
+        fine = read.says_right and not (reading.says_wrong(read.text) or read.asserted)
         return (2, "confirms") if fine else (0, "does not confirm")
     if read.named == {read.facts["bug"]}:
         return 2, f"names {read.facts['bug']}"

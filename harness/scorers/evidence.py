@@ -241,8 +241,24 @@ class Reading:
     @cached_property
     def approves(self) -> bool:
         """Whether a wrong answer is called right without anything being taken back."""
+        if not self.right_student and self._endorses:
+            return True
         taken_back = self.accuses or self.concept or reading.qualified(self.text)
         return self.says_right and not (taken_back or self.facts["first_wrong"] in self.pointed or self.at_place)
+
+    @cached_property
+    def _endorses(self) -> bool:
+        """Whether one sentence quotes the student's whole answer and calls it right."""
+        sentences = re.split(r"[.!?。]+", self.text)
+        return any(
+            reading.says_right(one) and reading.holds_run(reading.numbers(one), self.facts["student"])
+            for one in sentences
+        )
+
+    @cached_property
+    def asserted(self) -> frozenset[str]:
+        """Misconceptions that statements (not questions) of the text name in tight words."""
+        return reading.bugs(reading.statements(self.text), self.facts["family"], "names")
 
     @cached_property
     def accuses(self) -> bool:

@@ -261,8 +261,12 @@ def diagnosed(text: str, family: str, own: str | None) -> frozenset[str]:
     loose = bugs(text, family, "names") | bugs(text, family, "also")
     if own not in loose:
         return loose
-    statements = re.sub(r"[^.!?。]*\?", " ", text)
-    return bugs(statements, family, "names") | {own}
+    return bugs(statements(text), family, "names") | {own}
+
+
+def statements(text: str) -> str:
+    """A normalised text without its questions."""
+    return re.sub(r"[^.!?。]*\?", " ", text)
 
 
 def groups(text: str) -> frozenset[str]:

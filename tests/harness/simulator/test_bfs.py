@@ -44,24 +44,6 @@ def test_agrees_with_independent_implementation() -> None:
         assert FAMILY.run(problem).answer == derive(problem)
 
 
-def test_every_bug_terminates_with_numbers_in_range() -> None:
-    rng = Random(21)
-    for number in range(1_000):
-        problem = FAMILY.sample(rng, number % 3 + 1)
-        for bug in (None, *FAMILY.bugs):
-            trace = FAMILY.run(problem, bug)
-            assert trace.steps
-            assert all(0 <= value <= 99 for value in trace.answer)
-
-
-@pytest.mark.parametrize("difficulty", [1, 2, 3])
-@pytest.mark.parametrize("bug", FAMILY.bugs)
-def test_bug_is_often_the_only_explanation(bug: str, difficulty: int) -> None:
-    rng = Random(22)
-    problems = [FAMILY.sample(rng, difficulty) for _ in range(300)]
-    assert sum(explain(FAMILY, problem, bug) is not None for problem in problems) >= 0.05 * len(problems)
-
-
 def test_hand_worked_right_answer() -> None:
     assert FAMILY.run(EXAMPLE).answer == RIGHT
 

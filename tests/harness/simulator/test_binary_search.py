@@ -1,4 +1,4 @@
-"""BinarySearch: the simulator against bisect, its bugs, and examples worked out by hand."""
+"""BinarySearch: the simulator against bisect, and examples worked out by hand."""
 
 from __future__ import annotations
 
@@ -50,21 +50,6 @@ def test_agrees_with_an_independent_implementation() -> None:
         trace = FAMILY.run(problem)
         assert len(trace.answer) >= 3
         assert trace.answer == expected(problem)
-
-
-@pytest.mark.parametrize("bug", FAMILY.bugs)
-def test_bugs_end_on_every_problem(bug: str) -> None:
-    rng = Random(2)
-    for i in range(1_000):
-        assert FAMILY.run(FAMILY.sample(rng, 1 + i % 3), bug).steps
-
-
-@pytest.mark.parametrize("difficulty", [1, 2, 3])
-@pytest.mark.parametrize("bug", FAMILY.bugs)
-def test_each_bug_is_often_the_only_explanation(bug: str, difficulty: int) -> None:
-    rng = Random(3)
-    explained = sum(explain(FAMILY, FAMILY.sample(rng, difficulty), bug) is not None for _ in range(400))
-    assert explained >= 0.05 * 400
 
 
 def test_canonical_ignores_an_order_preserving_renaming() -> None:

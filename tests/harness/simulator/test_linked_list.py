@@ -44,22 +44,6 @@ def test_agrees_with_an_independent_implementation() -> None:
         assert len(trace.answer) >= 3
 
 
-@pytest.mark.parametrize("bug", FAMILY.bugs)
-def test_every_bug_ends_on_every_problem(bug: str) -> None:
-    rng = Random(2)
-    for i in range(1_000):
-        problem = FAMILY.sample(rng, i % 3 + 1)
-        assert len(FAMILY.run(problem, bug).steps) == len(problem.ops)
-
-
-@pytest.mark.parametrize("difficulty", [1, 2, 3])
-@pytest.mark.parametrize("bug", FAMILY.bugs)
-def test_every_bug_explains_enough_problems(bug: str, difficulty: int) -> None:
-    rng = Random(3)
-    found = sum(explain(FAMILY, FAMILY.sample(rng, difficulty), bug) is not None for _ in range(500))
-    assert found / 500 >= 0.05
-
-
 EXAMPLE = Problem("linked-list", (("insert", 9, 5), ("delete", 5)), (("list", (3, 9, 4, 7, 6)),))
 
 

@@ -1,4 +1,4 @@
-"""QuickPartition: the simulator against a rotating queue of the larger elements, its bugs, and examples worked out by hand."""
+"""QuickPartition: the simulator against a rotating queue of the larger elements, and examples worked out by hand."""
 
 from __future__ import annotations
 
@@ -40,26 +40,6 @@ def test_agrees_with_an_independent_implementation() -> None:
         trace = FAMILY.run(problem)
         assert len(trace.answer) >= 3
         assert trace.answer == expected(problem)
-
-
-@pytest.mark.parametrize("bug", FAMILY.bugs)
-def test_bugs_end_on_every_problem(bug: str) -> None:
-    rng = Random(2)
-    for i in range(1_000):
-        assert FAMILY.run(FAMILY.sample(rng, 1 + i % 3), bug).steps
-
-
-@pytest.mark.parametrize("difficulty", [1, 2, 3])
-@pytest.mark.parametrize("bug", FAMILY.bugs)
-def test_each_bug_is_often_the_only_explanation(bug: str, difficulty: int) -> None:
-    rng = Random(3)
-    explained = sum(explain(FAMILY, FAMILY.sample(rng, difficulty), bug) is not None for _ in range(400))
-    assert explained >= 0.05 * 400
-
-
-def test_canonical_ignores_an_order_preserving_renaming() -> None:
-    one, same, other = (problem_of(v) for v in ((4, 3, 9, 1, 7, 5), (40, 30, 90, 10, 70, 50), (3, 4, 9, 1, 7, 5)))
-    assert FAMILY.canonical(one) == FAMILY.canonical(same) != FAMILY.canonical(other)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The right run agrees with an independent one; each bug ends, shows, and matches a run worked out by hand."""
+"""The right run agrees with an independent one; each bug matches a run worked out by hand."""
 
 from __future__ import annotations
 
@@ -36,20 +36,6 @@ def independent(problem: Problem) -> tuple[int, ...]:
 def test_right_run_agrees_with_an_independent_one() -> None:
     for problem in problems(10_000, 1):
         assert FAMILY.run(problem).answer == independent(problem), problem
-
-
-@pytest.mark.parametrize("bug", FAMILY.bugs)
-def test_bug_ends_on_every_problem(bug: str) -> None:
-    for problem in problems(1_000, 2):
-        assert len(FAMILY.run(problem, bug).steps) == len(problem.ops)
-
-
-@pytest.mark.parametrize("difficulty", [1, 2, 3])
-def test_each_bug_shows(difficulty: int) -> None:
-    rng = Random(difficulty)
-    sampled = [FAMILY.sample(rng, difficulty) for _ in range(400)]
-    for bug in FAMILY.bugs:
-        assert sum(explain(FAMILY, problem, bug) is not None for problem in sampled) >= 0.05 * len(sampled), bug
 
 
 def six(*ops: Op) -> Problem:
