@@ -68,7 +68,8 @@ def execute(
     scorers: Sequence[Mapping[str, Any]] | None = None,
     progress: Callable[[int, int], Progress] | None = None,
 ) -> Run:
-    """Run `model` on `plan` and score it, continuing an unfinished run of the same configuration.
+    """Run `model` on `plan` and score it, continuing an unfinished run of the same configuration. A run that is
+    complete and scored by these scorers is returned as it is.
 
     `progress` is called with (requests in all, requests done before) and returns what is told of each outcome.
     Raises EnvironmentProblem (disk, lock, memory) with everything generated so far kept.
@@ -78,6 +79,8 @@ def execute(
         raise UsageError("a system's name (--as) must have a visible character and be valid UTF-8.")
     judges = [open_scorer(spec) for spec in (scorers if scorers is not None else plan.task.scorers)]
     with open_run(runs, name, label, plan.configuration(model, label), new=new) as run:
+        if _is_done(run, judges):
+            return Run(run.folder)
         try:
             generate(run, plan, model, progress)
             score(run, plan.task, plan.items, judges)
@@ -88,6 +91,12 @@ def execute(
             raise
         _finish(run)
     return Run(run.folder)
+
+
+def _is_done(run: RunWriter, judges: Sequence[Scorer]) -> bool:
+    if run.manifest["status"] != "complete" or len(run.responses()) != run.manifest["requests"]:
+        return False
+    return bool(run.manifest["scorers"] == [judge.source for judge in judges])
 
 
 def _finish(run: RunWriter) -> None:
