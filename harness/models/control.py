@@ -13,6 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from harness import simulator
+from harness.digest import files_digest
 from harness.errors import unknown
 from harness.models import Options
 from harness.types import Decoding, Failure, Item, Model, Request, Response
@@ -112,7 +114,10 @@ class Control:
         self._answer = answer
 
     def identity(self) -> dict[str, Any]:
-        return {"provider": "control", "control": self.name, "version": 1}
+        """The name, and the texts that controls speak from: other words are another system's answers."""
+        words = Path(simulator.__file__).with_name("words")
+        texts = [*Path(__file__).with_name("generic").glob("*.txt"), *words.glob("*.yaml")]
+        return {"provider": "control", "control": self.name, "texts": files_digest(texts)}
 
     def load(self) -> None:
         """Nothing to load."""
