@@ -210,7 +210,7 @@ class RunWriter(Run):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._lock = _lock(folder / ".lock", f"run {folder.name}")
+        self._lock = lock(folder / ".lock", f"run {folder.name}")
         try:
             super().__init__(folder)  # again: it may have changed before the lock was ours
             self._responses = Lines(folder / RESPONSES)
@@ -247,7 +247,11 @@ class RunWriter(Run):
             os.close(self._lock)
 
 
-def _lock(path: Path, what: str) -> int:
+def lock(path: Path, what: str) -> int:
+    """Hold `path` as a lock until the descriptor returned is closed or the process ends; its content is our pid.
+
+    Raises EnvironmentProblem naming the holder if another process has it.
+    """
     descriptor = _open(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

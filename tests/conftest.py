@@ -71,7 +71,9 @@ def _tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [text for _, text in ASKED] + [text for some in REFERENCES.values() for text in some]
     tokenizer = train_tokenizer([[{"role": "user", "content": text}] for text in texts], 420)
     wide = {"initializer_range": 0.3, "tie_word_embeddings": False}  # so that texts differ from item to item
-    model = new_model(tokenizer, Spec("", "", hidden=32, layers=2, heads=2, kv_heads=1, context=512, model=wide))
+    model = new_model(
+        tokenizer, Spec(data="", output="", hidden=32, layers=2, heads=2, kv_heads=1, context=512, model=wide)
+    )
     with torch.no_grad():
         # an end of turn that is now and then the likeliest token: some answers stop, others run to their limit
         model.lm_head.weight[tokenizer.eos_token_id] *= 2

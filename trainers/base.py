@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from itertools import chain
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,10 +20,9 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-from harness.digest import file_digest
 from harness.errors import EnvironmentProblem, UsageError
-from harness.measure import peak_memory
-from harness.record import read_lines, write_json
+from harness.record import read_lines
+from trainers.stage import CHECKPOINT, Stage, StageSpec, load_tensors, read_spec, save_tensors
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -34,13 +32,11 @@ PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 IGNORED = -100
 
 
-@dataclass(frozen=True)
-class Spec:
-    """What to train. `data` is a JSONL file of {"messages": [...]}; `output` receives the checkpoint folder."""
+@dataclass(frozen=True, kw_only=True)
+class Spec(StageSpec):
+    """What to train. `data` is a JSONL file of {"messages": [...]}."""
 
     data: str
-    output: str
-    seed: int = 0
     steps: int = 1500
     batch_size: int = 16
     learning_rate: float = 4e-3
@@ -51,62 +47,34 @@ class Spec:
     heads: int = 4
     kv_heads: int = 2
     context: int = 1024
-    threads: int = 1
     learn_prompts: bool = True
     """Whether the loss covers the students' turns too: predicting a student's answer teaches what makes one."""
     model: dict[str, Any] = field(default_factory=dict)
     """Further Qwen2Config settings."""
 
 
-def read_spec(path: Path) -> Spec:
-    """The spec in a JSON file. Raises UsageError for unknown keys or a missing data file."""
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not a readable JSON spec ({error}).") from error
-    known = {one.name for one in fields(Spec)}
-    if strange := sorted(set(given) - known):
-        raise UsageError(f"{path}: unknown key '{strange[0]}'. A base spec has {', '.join(sorted(known))}.")
-    spec = Spec(**given)
-    if not Path(spec.data).is_file():
+def run(path: Path) -> None:
+    """Train as the spec at `path` says, from where an earlier process was killed if there was one."""
+    spec = read_spec(Spec, path)
+    data = Path(spec.data)
+    if not data.is_file():
         raise UsageError(
             f"{path}: data file {spec.data} does not exist. 'easyds simulate --teacher mixture' writes one."
         )
-    return spec
-
-
-def run(path: Path) -> None:
-    """Train as the spec at `path` says; write events.jsonl, checkpoint/ and result.json to its output folder."""
-    spec = read_spec(path)
-    torch.set_num_threads(spec.threads)
-    torch.manual_seed(spec.seed)
-    output = Path(spec.output)
-    output.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
-    rows = [row["messages"] for row in read_lines(Path(spec.data))]
-    tokenizer = train_tokenizer(rows, spec.vocabulary)
-    model = new_model(tokenizer, spec)
-    examples = [encode(tokenizer, messages, spec.learn_prompts) for messages in rows]
-    examples = [example for example in examples if len(example[0]) <= spec.context]
-    with open(output / "events.jsonl", "w", encoding="utf-8") as events:
-        for event in train(model, examples, spec):
-            event["seconds"] = round(time.perf_counter() - started, 2)
-            events.write(json.dumps(event) + "\n")
-            events.flush()
-    model.save_pretrained(output / "checkpoint", safe_serialization=True)
-    tokenizer.save_pretrained(output / "checkpoint")
-    _check_reload(tokenizer, output / "checkpoint", rows[:50])
-    result = {
-        "stage": "base",
-        "spec": asdict(spec),
-        "data_digest": file_digest(Path(spec.data)),
-        "parameters": model.num_parameters(),
-        "examples": len(examples),
-        "seconds": round(time.perf_counter() - started, 2),
-        "cpu_seconds": round(time.process_time(), 2),
-        "peak_memory_bytes": peak_memory(),
-    }
-    write_json(output / "result.json", result)
+    with Stage("base", spec, {"data": data}) as stage:
+        if stage.done:
+            return
+        torch.manual_seed(spec.seed)
+        rows = [row["messages"] for row in read_lines(data)]
+        tokenizer = train_tokenizer(rows, spec.vocabulary)
+        model = new_model(tokenizer, spec)
+        examples = [encode(tokenizer, messages, spec.learn_prompts) for messages in rows]
+        examples = [example for example in examples if len(example[0]) <= spec.context]
+        train(model, examples, spec, stage)
+        model.save_pretrained(stage.folder / CHECKPOINT, safe_serialization=True)
+        tokenizer.save_pretrained(stage.folder / CHECKPOINT)
+        _check_reload(tokenizer, stage.folder / CHECKPOINT, rows[:50])
+        stage.finish(parameters=model.num_parameters(), examples=len(examples))
 
 
 def train_tokenizer(rows: Sequence[Sequence[Mapping[str, str]]], vocabulary: int) -> Qwen2Tokenizer:
@@ -186,10 +154,8 @@ def encode(
     return ids, labels
 
 
-def train(
-    model: Qwen2ForCausalLM, examples: Sequence[tuple[list[int], list[int]]], spec: Spec
-) -> Iterator[dict[str, Any]]:
-    """AdamW with warm-up and linear decay; yields an event every 50 steps."""
+def train(model: Qwen2ForCausalLM, examples: Sequence[tuple[list[int], list[int]]], spec: Spec, stage: Stage) -> None:
+    """AdamW with warm-up and linear decay; an event every 50 steps."""
     decay = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     rest = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
@@ -198,10 +164,16 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, max(0.02, (spec.steps - step) / (spec.steps - warmup + 1)))
     )
-    model.train()
-    batches = _batches(examples, spec)
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
     tokens, losses = 0, []
-    for step in range(1, spec.steps + 1):
+    if stage.state:
+        for part, loaded in zip(parts.values(), load_tensors(stage.state, *parts)):
+            part.load_state_dict(loaded)
+        (counts,) = load_tensors(stage.state, "counts")
+        tokens, losses = counts["tokens"], counts["losses"]
+    model.train()
+    batches = islice(_batches(examples, spec), stage.step, None)
+    for step in range(stage.step + 1, spec.steps + 1):
         ids, labels, mask = next(batches)
         loss = _loss(model, ids, labels, mask)
         loss.backward()
@@ -212,15 +184,14 @@ def train(
         tokens += int(mask.sum())
         losses.append(loss.item())
         if step % 50 == 0 or step == spec.steps:
-            yield {
-                "step": step,
-                "phase": "base",
-                "loss": round(sum(losses) / len(losses), 4),
-                "learning_rate": schedule.get_last_lr()[0],
-                "grad_norm": round(norm, 4),
-                "tokens": tokens,
-            }
+            rate = schedule.get_last_lr()[0]
+            mean = round(sum(losses) / len(losses), 4)
+            stage.event(step, "base", loss=mean, learning_rate=rate, grad_norm=round(norm, 4), tokens=tokens)
             losses = []
+        if step % spec.save_every == 0 and step < spec.steps:
+            with stage.saving(step) as folder:
+                save_tensors(folder, **{name: part.state_dict() for name, part in parts.items()})
+                save_tensors(folder, counts={"tokens": tokens, "losses": losses})
     model.eval()
 
 
