@@ -100,8 +100,8 @@ class Stage:
     `step` is where to go on from (0 at first), `state` the folder that holds the state of that step (None at first).
     """
 
-    def __init__(self, name: str, spec: StageSpec, inputs: Mapping[str, Path]) -> None:
-        """`inputs` are the data files by name; their digests belong to the stage's identity.
+    def __init__(self, name: str, spec: StageSpec, inputs: Mapping[str, Path | str]) -> None:
+        """`inputs` are what the stage reads, by name: data files, or digests; they belong to the stage's identity.
 
         Raises UsageError if the folder belongs to another spec or its inputs have changed since, EnvironmentProblem if
         another process writes it.
@@ -111,7 +111,7 @@ class Stage:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.folder / ".lock", f"{self.folder}")
         try:
-            self.inputs = {key: file_digest(path) for key, path in inputs.items()}
+            self.inputs = {key: one if isinstance(one, str) else file_digest(one) for key, one in inputs.items()}
             self._claim()
             self.state = self._newest_state()
             self.step = _whole(self.state)["step"] if self.state else 0

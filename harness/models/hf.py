@@ -125,7 +125,7 @@ class HFModel:
         self.name = f"hf/{name}"
         self._options = options
         self._folders = folders(name)
-        self._tokenizer = _tokenizer(self._folders.tokenizer)
+        self._tokenizer = load_tokenizer(self._folders.tokenizer)
         self._template = chat.require_template(self._tokenizer, str(self._folders.tokenizer))
         self._end = chat.turn_end(self._tokenizer, str(self._folders.tokenizer))
         self._pad = chat.padding(self._tokenizer, self._end, str(self._folders.tokenizer))
@@ -214,11 +214,11 @@ class HFModel:
         key = ("base", self._folders.base.resolve(), self._dtype, self._device)
         loaded = self._options.loaded
         if key not in loaded:
-            loaded[key] = _load_base(self._folders.base, self._dtype, self._device)
+            loaded[key] = load_base(self._folders.base, self._dtype, self._device)
         model = loaded[key]
         if self._folders.adapter is None:
             return model, (model.disable_adapter() if hasattr(model, "peft_config") else nullcontext())
-        loaded[key] = _with_adapter(model, self._folders.adapter)
+        loaded[key] = with_adapter(model, self._folders.adapter)
         return loaded[key], nullcontext()
 
     def _stop(self, model: PreTrainedModel) -> frozenset[int]:
@@ -231,8 +231,11 @@ class HFModel:
         return int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30))
 
 
-def _load_base(folder: Path, dtype: torch.dtype, device: str) -> PreTrainedModel:
-    """The model in `folder`. Raises EnvironmentProblem if it does not load as a whole: gaps would be filled at random."""
+def load_base(folder: Path, dtype: torch.dtype, device: str, **settings: Any) -> PreTrainedModel:
+    """The model in `folder`. Raises EnvironmentProblem if it does not load as a whole: gaps would be filled at random.
+
+    `settings` go to from_pretrained; a quantised model (`quantization_config`) is put on its device by its loader.
+    """
     load: Any = AutoModelForCausalLM.from_pretrained
     try:
         model, info = load(
@@ -242,8 +245,9 @@ def _load_base(folder: Path, dtype: torch.dtype, device: str) -> PreTrainedModel
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
+            **settings,
         )
-        model = model.to(device).eval()
+        model = (model if "quantization_config" in settings else model.to(device)).eval()
     except Exception as error:  # each format and architecture fails in its own way
         raise _does_not_load(folder, error) from error
     if missing := sorted(info["missing_keys"]):
@@ -254,7 +258,7 @@ def _load_base(folder: Path, dtype: torch.dtype, device: str) -> PreTrainedModel
     return loaded
 
 
-def _with_adapter(model: Any, folder: Path) -> Any:
+def with_adapter(model: Any, folder: Path) -> Any:
     """`model` with the adapter in `folder` active; other adapters stay loaded. Raises EnvironmentProblem if it does not fit."""
     from peft import PeftModel
 
@@ -279,7 +283,8 @@ def _does_not_load(folder: Path, error: Exception) -> EnvironmentProblem:
     )
 
 
-def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`. Raises EnvironmentProblem if none loads without code of its own."""
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
