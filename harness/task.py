@@ -103,10 +103,12 @@ def _scorer(row: Any) -> Mapping[str, Any]:
 
 def _items(path: Path, data: Mapping[str, Any]) -> tuple[Item, ...]:
     if ("items" in data) == ("simulate" in data):
-        raise UsageError(f"{path}: a task has either 'items' (a JSONL file) or 'simulate' (what to generate).")
+        raise UsageError(
+            f"{path}: a task has either 'items' (a JSONL file, or a pattern of them) or 'simulate' (what to generate)."
+        )
     if "items" in data:
         if not isinstance(data["items"], str):
-            raise TypeError("'items' must be the name of a JSONL file")
+            raise TypeError("'items' must be the name of a JSONL file, or a pattern of names such as items/*.jsonl")
         return read_items(path.parent / data["items"])
     from harness.simulator.items import Plan, build
 
@@ -114,28 +116,39 @@ def _items(path: Path, data: Mapping[str, Any]) -> tuple[Item, ...]:
 
 
 def read_items(path: Path) -> tuple[Item, ...]:
-    """Items of a JSONL file, checked field by field. Raises UsageError with the line number of the first fault."""
+    """Items of a JSONL file, or of all files that a name with `*` stands for (sorted), checked field by field.
+
+    Raises UsageError with the file and line number of the first fault.
+    """
+    files = sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
+    items: list[Item] = []
+    places: dict[str, str] = {}
+    for file in files:
+        for number, line in enumerate(
+            _text(file).split("\n"), start=1
+        ):  # splitlines() cuts at U+2028, which JSON allows
+            if not line.strip():
+                continue
+            where = f"{file}, line {number}"
+            item = _parse(line, where)
+            if item.id in places:
+                raise UsageError(f"{where}: item id '{item.id}' stands in {places[item.id]} already.")
+            places[item.id] = where
+            items.append(item)
+    if not items:
+        raise UsageError(f"{path} has no items." if files else f"No file is named like {path}.")
+    return tuple(items)
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist. A task's 'items' is relative to its task file.") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
-    items: list[Item] = []
-    lines: dict[str, int] = {}
-    for number, line in enumerate(text.split("\n"), start=1):  # splitlines() also cuts at U+2028, which JSON allows
-        if not line.strip():
-            continue
-        item = _parse(line, f"{path}, line {number}")
-        if item.id in lines:
-            raise UsageError(f"{path}, line {number}: item id '{item.id}' stands on line {lines[item.id]} already.")
-        lines[item.id] = number
-        items.append(item)
-    if not items:
-        raise UsageError(f"{path} has no items.")
-    return tuple(items)
 
 
 def _parse(line: str, where: str) -> Item:
