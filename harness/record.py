@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gzip
 import json
 import os
 import queue
@@ -30,12 +31,16 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace `path` by `value` so that a reader sees the old file or the new one, never a part."""
+    """`write_text` of `value` as JSON."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` so that a reader sees the old file or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(value, file, ensure_ascii=False, indent=1)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -157,10 +162,14 @@ class Lines:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a JSONL file that a run wrote; a torn last line is passed over. Raises EnvironmentProblem on others."""
-    if not path.exists():
+    """Rows of a JSONL file that a run wrote, or of its packed form `path`.gz in a published run.
+
+    A torn last line is passed over. Raises EnvironmentProblem on others.
+    """
+    packed = path.with_name(path.name + ".gz")
+    if not path.exists() and not packed.exists():
         return
-    with open(path, "rb") as file:
+    with open(path, "rb") if path.exists() else gzip.open(packed) as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
@@ -189,6 +198,8 @@ class Run:
             raise UsageError(
                 f"run {self.id} has schema version {version}, this version reads {SCHEMA_VERSION}. Move it to another folder."
             )
+        if not all(isinstance(self.manifest.get(name), str) for name in ("created", "status", "configuration_digest")):
+            raise UsageError(f"{folder / MANIFEST} was changed after it was written. Restore it or move the run away.")
 
     def responses(self) -> list[Response]:
         """Every response, once per (item, sample); the first one written counts."""
@@ -210,6 +221,8 @@ class RunWriter(Run):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        if (folder / f"{RESPONSES}.gz").exists():
+            raise UsageError(f"{folder} is a published run, which is not written to. Score the run it was made from.")
         self._lock = lock(folder / ".lock", f"run {folder.name}")
         try:
             super().__init__(folder)  # again: it may have changed before the lock was ours
@@ -267,11 +280,19 @@ def lock(path: Path, what: str) -> int:
 
 
 def find_runs(root: Path) -> list[Run]:
-    """All runs below `root`, oldest first."""
-    if not root.is_dir():
-        return []
-    found = [Run(path.parent) for path in root.glob(f"*/{MANIFEST}")]
-    return sorted(found, key=lambda run: (run.manifest["created"], run.id))
+    """All runs below `root` that can be read, oldest first."""
+    return scan(root)[0]
+
+
+def scan(root: Path) -> tuple[list[Run], dict[str, str]]:
+    """The runs below `root`, oldest first, and the folders whose manifest cannot be read, with the reason."""
+    found, unreadable = [], {}
+    for path in sorted(root.glob(f"[!.]*/{MANIFEST}")) if root.is_dir() else ():
+        try:
+            found.append(Run(path.parent))
+        except UsageError as error:
+            unreadable[path.parent.name] = str(error)
+    return sorted(found, key=lambda run: (run.manifest["created"], run.id)), unreadable
 
 
 def open_run(

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from harness.record import open_run
+from harness.types import Response, Score, Task
 
 SYSTEM = {"zh": "你是数据结构辅导老师。", "en": "You are a data structures tutor."}
 ASKED = [
@@ -146,3 +149,49 @@ def make_adapter(base: Path, folder: Path, seed: int) -> Path:
                 parameter.normal_(std=0.5)
     model.save_pretrained(folder, safe_serialization=True)
     return folder
+
+
+GATES = {"G1": 1.0, "G2": 1.0, "G3": 1.0}
+GOOD = {**GATES, "D1": 2.0, "D2": 2.0, "D3": 2.0, "D4": 2.0, "D5": 2.0, "D6": 2.0, "D7": 2.0}
+SOME = {**GOOD, "D3": 1.0, "D7": 1.0}
+BAD = {**GOOD, "D3": 0.0, "D7": 0.0}
+LEAK = {**GOOD, "G2": 0.0}
+"""Rubric values of one response"""
+
+
+def record(
+    root: Path,
+    the_task: Task,
+    system: str,
+    values: Callable[[int, int], Mapping[str, float | None]],
+    *,
+    samples: int = 1,
+    source: str = "check@1",
+    extra: tuple[Score, ...] = (),
+    answered: int | None = None,
+    **fields: Any,
+) -> str:
+    """A run folder: `values(item number, sample)` gives each response's scores. Returns its id."""
+    configuration = {
+        "system": system,
+        "model": system,
+        "identity": {
+            "provider": fields.pop("provider", "hf"),
+            "weights": fields.pop("weights", system),
+            "oracle": fields.pop("oracle", False),
+        },
+        "task": {"name": the_task.name, "version": the_task.version, "digest": fields.pop("digest", the_task.digest)},
+        "decoding": {"samples": samples},
+        "limit": fields.pop("limit", None),
+        "requests": len(the_task.items) * samples,
+    }
+    with open_run(root, fields.pop("name", None), system, configuration) as run:
+        for number, item in enumerate(the_task.items[:answered]):
+            for sample in range(samples):
+                run.add_response(Response(item.id, sample, "text", "stop", 9, 3, 0.1, 0.2, 1))
+                rows = values(number, sample).items()
+                run.add_scores([Score(item.id, sample, name, source, value) for name, value in rows])
+        run.add_scores(extra)
+        sources = [source, *dict.fromkeys(one.source for one in extra if one.source != "unused@1")]
+        run.update(**{"status": "complete", "missing": 0, "scorers": sources, **fields})
+        return run.id

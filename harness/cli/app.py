@@ -237,18 +237,37 @@ def score(
 def show_board(
     task: TaskName = "ds-trace",
     runs: Runs = Path("runs"),
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Write the board and its packed runs to --leaderboards.")
+    ] = False,
+    leaderboards: Annotated[Path, typer.Option(help="Folder of published boards.")] = Path("leaderboards"),
     fail_under: FailUnder = None,
     form: Format = "text",
 ) -> None:
-    """Show all systems on a task, with intervals and rank ranges."""
+    """Show all systems on a task, with intervals, rank ranges and tie groups; or publish the board."""
     from harness import board
     from harness import task as loader
+    from harness.cli import publish as publisher
     from harness.cli import show
 
     bars = board.conditions(fail_under or [])
-    result = board.from_folder(loader.load(task), runs)
+    show.require_format(form)
+    the_task = loader.load(task)
+    result = publisher.publish(the_task, runs, leaderboards) if publish else board.from_folder(the_task, runs)
     print(show.render(result, form))
     board.gate_all(result, bars)
+
+
+@app.command()
+def merge(
+    source: Annotated[Path, typer.Argument(help="A folder of run folders, brought from another machine.")],
+    runs: Runs = Path("runs"),
+) -> None:
+    """Copy runs from another machine. The same run is left as it is; one of the same name with other content is refused."""
+    from harness import board
+
+    copied, known = board.merge(source, runs)
+    print(f"{len(copied)} runs copied to {runs}, {len(known)} there already", file=sys.stderr)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from harness.board import Board, Metric, Row
+from harness.board import TARGETS, Board, Metric, Row
 from harness.errors import printable, unknown
 
 TITLES = {
@@ -16,6 +16,7 @@ TITLES = {
     "guidance_accuracy_strict": "strict",
     "guidance_accuracy_full": "full",
     "teaching_relevance": "relevance",
+    "gates": "gates",
     "gold_score": "gold",
     "rouge_l": "ROUGE-L",
     "chrf": "chrF",
@@ -24,15 +25,18 @@ TITLES = {
     "log_perplexity": "log ppl",
     "completion_tokens_p50": "length",
     "latency_p50_s": "p50 s",
+    "latency_p95_s": "p95 s",
     "tokens_per_s": "tok/s",
+    "queries_per_s": "QPS",
     "peak_memory_bytes": "peak GB",
 }
 """Columns of the table, in order; a board's other metrics stand in json and csv."""
 
 NOTES = """\
 accuracy: gates G1-G3 pass and D3 is yes or to some extent (strict: yes; full: D1 = D2 = D3 = D5 = yes). relevance: \
-D7 is yes. gold: 0 if a gate fails, else mean(D1..D6)/2. [ ] 95 % interval, clustered by problem. Ranks are ranges: \
-paired differences, Holm-corrected. '-' is not measured."""
+D7 is yes. gates: G1-G3 pass. gold: 0 if a gate fails, else mean(D1..D6)/2. [ ] 95 % interval, clustered by problem. \
+Ranks are ranges: paired differences on common items, Holm-corrected. Systems that share a letter under 'ties' are not \
+surely different. '-' is not measured."""
 
 
 def render(board: Board, form: str) -> str:
@@ -54,7 +58,11 @@ def cell(name: str, metric: Metric | None) -> str:
     scale = 1e9 if name.endswith("_bytes") else 1.0
     digits = 0 if name in ("tokens_per_s", "completion_tokens_p50") else 2 if scale == 1e9 else 3
     text = f"{metric.value / scale:.{digits}f}"
-    if metric.low is not None and metric.high is not None and name not in ("completion_tokens_p50", "latency_p50_s"):
+    if (
+        metric.low is not None
+        and metric.high is not None
+        and name not in ("completion_tokens_p50", "latency_p50_s", "latency_p95_s")
+    ):
         text += f" [{metric.low:.{min(digits, 2)}f}, {metric.high:.{min(digits, 2)}f}]"
     return f"{text} ({metric.unscored} unscored)" if metric.unscored else text
 
@@ -66,22 +74,53 @@ def rank(row: Row) -> str:
     return str(best) if best == worst else f"{best}-{worst}"
 
 
-def _table(board: Board) -> tuple[list[str], list[list[str]], list[Row]]:
-    """Header, cells of the rows that have numbers, and the rows that have none or are not ranked."""
+def _table(board: Board) -> tuple[list[str], list[list[str]]]:
+    """Header, and the cells of the rows that have numbers and are not superseded."""
     shown = [row for row in board.rows if row.metrics and not row.note.startswith("superseded")]
     columns = [name for name in TITLES if any(name in row.metrics for row in shown)]
-    header = ["rank", "system", *(TITLES[name] for name in columns), "n"]
+    header = ["rank", "ties", "system", *(TITLES[name] for name in columns), "n"]
     body = []
     for row in shown:
         n = max(
             (metric.n + metric.unscored for name, metric in row.metrics.items() if not name.endswith(("_s", "_bytes"))),
             default=0,
         )
-        mark = "" if row.rank or not row.note else " *"
-        body.append(
-            [rank(row), printable(row.system) + mark, *(cell(name, row.metrics.get(name)) for name in columns), str(n)]
+        cells = (cell(name, row.metrics.get(name)) for name in columns)
+        body.append([rank(row), "".join(row.groups) or "-", printable(row.system) + _mark(row), *cells, str(n)])
+    return header, body
+
+
+def _mark(row: Row) -> str:
+    return " (oracle)" if row.oracle else " *" if row.note or row.stale else ""
+
+
+def remarks(board: Board) -> list[str]:
+    """What the table does not say: who meets the targets, what it can tell apart, what is not ranked or stale."""
+    lines = []
+    for name, (sign, bar) in TARGETS.items():
+        states: dict[str, list[str]] = {}
+        for row in board.rows:
+            if name in row.targets and (row.rank or row.oracle):
+                states.setdefault(row.targets[name], []).append(printable(row.system))
+        if states:
+            scale = 1e9 if name.endswith("_bytes") else 1
+            said = "; ".join(f"{state}: {', '.join(states[state])}" for state in STATES if state in states)
+            lines.append(f"target {TITLES.get(name, name)} {sign} {bar / scale:g}: {said}")
+    if board.detectable is not None:
+        lines.append(
+            f"A difference in accuracy below {100 * board.detectable:.1f} points is likely to go unseen here (80 % power, after Holm)."
         )
-    return header, body, [row for row in board.rows if row.note]
+    for row in board.rows:
+        stale = "scored by a version of a scorer that is not the present one: 'easyds score' it again"
+        about = f"{printable(row.system)}, {row.run}"
+        if row.note:
+            lines.append(f"* {about}: not ranked, {printable(row.note)}")
+        elif row.stale:
+            lines.append(f"* {about}: stale, {stale}")
+    return lines + [f"! {printable(name)}: cannot be read, {printable(why)}" for name, why in board.unreadable.items()]
+
+
+STATES = ("met", "undecided", "not met")
 
 
 def text(board: Board) -> str:
@@ -90,11 +129,11 @@ def text(board: Board) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    header, body, others = _table(board)
-    width = None if sys.stdout.isatty() else 200
+    header, body = _table(board)
+    width = None if sys.stdout.isatty() else 400
     console = Console(file=io.StringIO(), width=width, force_terminal=sys.stdout.isatty())
     console.print(Text(f"{board.task} {printable(board.version)} ({board.digest[:8]})", style="bold"))
-    if not body and not others:
+    if not board.rows:
         console.print(Text("No runs yet: easyds run --task " + board.task + " --model control/reference"))
     if body:
         grid = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -104,8 +143,8 @@ def text(board: Board) -> str:
             grid.add_row(*(Text(one) for one in cells))
         console.print(grid)
         console.print(Text(NOTES, style="dim"))
-    for row in others:
-        console.print(Text(f"* {printable(row.system)}, {row.run}: not ranked, {row.note}", style="dim"))
+    for line in remarks(board):
+        console.print(Text(line, style="dim"))
     file = console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue().rstrip("\n")
@@ -119,11 +158,15 @@ def as_csv(board: Board) -> str:
     """One line per system and metric. Names that a spreadsheet would take for a formula are quoted with '."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["task", "system", "run", "rank", "status", "metric", "value", "low", "high", "n", "unscored"])
+    numbers = ["value", "low", "high", "n", "unscored"]
+    writer.writerow(
+        ["task", "system", "run", "rank", "status", "metric", *numbers, "target", "ties", "oracle", "stale"]
+    )
     for row in board.rows:
         for name, metric in row.metrics.items():
-            numbers = [metric.value, metric.low, metric.high, metric.n, metric.unscored]
-            writer.writerow([board.task, harmless(row.system), row.run, rank(row), row.status, name, *numbers])
+            about = [board.task, harmless(row.system), row.run, rank(row), row.status, name]
+            marks = [row.targets.get(name, ""), "".join(row.groups), row.oracle, row.stale]
+            writer.writerow([*about, *(getattr(metric, number) for number in numbers), *marks])
     return out.getvalue().rstrip("\n")
 
 
@@ -134,7 +177,7 @@ def harmless(value: str) -> str:
 
 
 def markdown(board: Board) -> str:
-    header, body, others = _table(board)
+    header, body = _table(board)
     escape = _escaper(
         {"\\": "\\\\", "&": "&amp;", "|": "\\|", "<": "&lt;", "[": "\\[", "`": "\\`", "*": "\\*", "_": "\\_", "\n": " "}
     )
@@ -145,7 +188,7 @@ def markdown(board: Board) -> str:
         _line(["---"] * len(header)),
     ]
     lines += [_line([escape(one) for one in cells]) for cells in body]
-    lines += ["", NOTES, *(f"- {escape(printable(row.system))}, {row.run}: not ranked, {row.note}" for row in others)]
+    lines += ["", NOTES, "", *(f"- {escape(line.removeprefix('* '))}" for line in remarks(board))]
     return "\n".join(lines)
 
 
@@ -154,7 +197,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def latex(board: Board) -> str:
-    header, body, _ = _table(board)
+    header, body = _table(board)
     special = {one: "\\" + one for one in "&%$#_{}"} | {
         "\\": "\\textbackslash{}",
         "~": "\\textasciitilde{}",
@@ -162,7 +205,7 @@ def latex(board: Board) -> str:
     }
     escape = _escaper(special)
     rows = [" & ".join(escape(one) for one in cells) + " \\\\" for cells in body]
-    columns = "ll" + "r" * (len(header) - 2)
+    columns = "lll" + "r" * (len(header) - 3)
     head = " & ".join(escape(one) for one in header) + " \\\\"
     return "\n".join(
         [f"\\begin{{tabular}}{{{columns}}}", "\\hline", head, "\\hline", *rows, "\\hline", "\\end{tabular}"]

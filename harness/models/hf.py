@@ -106,6 +106,12 @@ def _check(folder: Path, config_name: str) -> None:
             )
 
 
+def _is_oracle(folder: Path) -> bool:
+    """Whether the trainer marked the checkpoint as an oracle arm: `easyds.json` with "oracle": true."""
+    path = folder / "easyds.json"
+    return path.exists() and _read_config(path).get("oracle") is True
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
@@ -148,6 +154,7 @@ class HFModel:
             "dtype": str(self._dtype).removeprefix("torch."),
             "device": self._device,
             "batch_size": self._options.batch_size or "auto",
+            **({"oracle": True} if any(_is_oracle(one) for one in (base, adapter) if one) else {}),
         }
 
     def load(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, stdtr
 
 from harness.stats.intervals import Clusters, Floats, cluster_codes, clustered_mean, finite_vector, t_quantile
@@ -14,6 +15,8 @@ from harness.stats.intervals import Clusters, Floats, cluster_codes, clustered_m
 FEW_CLUSTERS = 30
 EXACT_CLUSTERS = 14
 FLIPS = 20_000
+ROUNDING = 1e-12
+"""A standard error below this share of the difference is a constant gap: there is no spread to test against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,9 @@ def paired_difference(
 ) -> PairedDifference:
     """Mean paired difference a_i - b_i with its clustered t interval (C - 1 df; Miller 2024, arXiv 2411.00640).
 
-    `a`, `b`: scores of two systems on the same n items, in the same order. The p-value is that of the t test at
-    C >= 30 clusters and of `sign_flip` below (it may then disagree a little with the interval, which stays t).
+    `a`, `b`: scores of two systems on the same n items, in the same order. The p-value is `mcnemar_exact`'s where
+    every item is its own cluster and passes or fails (1 or 0), else that of the t test at C >= 30 clusters and of
+    `sign_flip` below. It may disagree a little with the interval, which stays t.
     ValueError on empty, NaN, unequal lengths, or fewer than two clusters.
     """
     first, second = finite_vector(a, "a"), finite_vector(b, "b")
@@ -45,11 +49,77 @@ def paired_difference(
     codes, count = cluster_codes(clusters, len(differences))
     mean = clustered_mean(differences, codes, level)
     error = (mean.high - mean.value) / t_quantile(level, count - 1)
-    if count < FEW_CLUSTERS or error == 0:
+    if count == len(differences) and _pass_or_fail(first) and _pass_or_fail(second):
+        p, method = mcnemar_exact(int((differences > 0).sum()), int((differences < 0).sum())), "McNemar exact"
+    elif count < FEW_CLUSTERS or error <= ROUNDING * abs(mean.value):
         p, method = sign_flip(np.bincount(codes, weights=differences, minlength=count), seed)
     else:
         p, method = float(2 * stdtr(count - 1, -abs(mean.value) / error)), "t"
     return PairedDifference(mean.value, mean.low, mean.high, mean.n, p, count, method)
+
+
+def _pass_or_fail(values: Floats) -> bool:
+    return bool(np.isin(values, (0.0, 1.0)).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Paired differences of k systems, each k x k with NaN (0 clusters) off the upper triangle and where a pair has
+    too few common items: difference row - column, its clustered standard error, p, and the clusters it rests on."""
+
+    difference: Floats
+    error: Floats
+    p: Floats
+    clusters: NDArray[np.intp]
+
+
+def paired_differences(values: ArrayLike, clusters: Clusters, seed: int = 0) -> Pairs:
+    """`paired_difference` of every pair of k systems at once, each on the items that both have.
+
+    `values`: k x n scores, NaN where a system has none; `clusters`: one name an item. A pair with fewer than two
+    common clusters is not compared. ValueError when the lengths differ.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    codes, _ = cluster_codes(clusters, table.shape[1])
+    order = np.argsort(codes, kind="stable")
+    table, codes = table[:, order], codes[order]
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    k = len(table)
+    empty = np.full((k, k), np.nan)
+    found = Pairs(empty, empty.copy(), empty.copy(), np.zeros((k, k), dtype=np.intp))
+    for i in range(k - 1):
+        for name, row in zip(Pairs.__slots__, _against(table[i], table[i + 1 :], starts, seed), strict=True):
+            getattr(found, name)[i, i + 1 :] = row
+    return found
+
+
+def _against(one: Floats, others: Floats, starts: NDArray[np.intp], seed: int) -> tuple[NDArray, ...]:
+    """Differences of `one` and each of m `others` (m x n, items in order of clusters that begin at `starts`)."""
+    gaps = one - others
+    known = np.isfinite(gaps)
+    gaps = np.where(known, gaps, 0.0)
+    n = known.sum(axis=1)
+    sums, sizes = (np.add.reduceat(each, starts, axis=1) for each in (gaps, known.astype(np.int64)))
+    count = (sizes > 0).sum(axis=1)
+    usable = count > 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(usable, gaps.sum(axis=1) / n, np.nan)
+        off = sums - sizes * mean[:, None]
+        error = np.sqrt(count / (count - 1) * np.einsum("mc,mc->m", off, off)) / n
+    p = np.full(len(others), np.nan)
+    single = (count == n) & _all_pass_or_fail(one, others, known)
+    p[single] = _mcnemar((gaps > 0).sum(axis=1), (gaps < 0).sum(axis=1))[single]
+    by_t = ~single & (count >= FEW_CLUSTERS) & (error > ROUNDING * np.abs(mean))
+    p[by_t] = 2 * stdtr(count[by_t] - 1, -np.abs(mean[by_t]) / error[by_t])
+    for m in np.flatnonzero(usable & ~single & ~by_t):
+        p[m] = sign_flip(sums[m][sizes[m] > 0], seed)[0]
+    p[~usable], error[~usable] = np.nan, np.nan
+    return mean, error, p, count
+
+
+def _all_pass_or_fail(one: Floats, others: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    fine: NDArray[np.bool_] = ~known | (np.isin(one, (0.0, 1.0)) & np.isin(others, (0.0, 1.0)))
+    return np.asarray(fine.all(axis=1))
 
 
 def sign_flip(sums: ArrayLike, seed: int = 0) -> tuple[float, str]:
@@ -63,12 +133,22 @@ def sign_flip(sums: ArrayLike, seed: int = 0) -> tuple[float, str]:
     count = len(totals)
     observed = abs(float(totals.sum()))
     tolerance = 1e-12 * max(1.0, float(np.abs(totals).sum()))
+    if not totals.any():
+        return 1.0, "sign-flip exact"
+    hits = int(np.sum(np.abs(_signs(count, seed) @ totals) >= observed - tolerance))
     if count <= EXACT_CLUSTERS:
-        patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
-        return float(np.mean(np.abs((2.0 * patterns - 1) @ totals) >= observed - tolerance)), "sign-flip exact"
-    draws = np.random.default_rng(seed).integers(0, 2, size=(FLIPS, count), dtype=np.int8)
-    hits = int(np.sum(np.abs((2.0 * draws - 1) @ totals) >= observed - tolerance))
+        return hits / 2**count, "sign-flip exact"
     return (hits + 1) / (FLIPS + 1), "sign-flip Monte Carlo"
+
+
+@lru_cache(maxsize=4)
+def _signs(count: int, seed: int) -> Floats:
+    """Sign patterns of `count` sums, each +1 or -1: all of them up to EXACT_CLUSTERS, else FLIPS drawn ones."""
+    if count <= EXACT_CLUSTERS:
+        bits = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
+    else:
+        bits = np.random.default_rng(seed).integers(0, 2, size=(FLIPS, count), dtype=np.int8).astype(np.intp)
+    return np.asarray(2.0 * bits - 1, dtype=np.float64)
 
 
 def mcnemar_exact(b: int, c: int) -> float:
@@ -79,7 +159,12 @@ def mcnemar_exact(b: int, c: int) -> float:
     """
     if b < 0 or c < 0 or int(b) != b or int(c) != c:
         raise ValueError(f"McNemar needs two counts of items, got {b} and {c}.")
-    return 1.0 if b + c == 0 else min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5)))
+    return float(_mcnemar(np.array(b), np.array(c)))
+
+
+def _mcnemar(b: NDArray[np.intp], c: NDArray[np.intp]) -> Floats:
+    tails = 2 * bdtr(np.minimum(b, c), b + c, 0.5)
+    return np.asarray(np.where(b + c == 0, 1.0, np.minimum(1.0, tails)), dtype=np.float64)
 
 
 def holm(pvalues: Sequence[float] | Floats) -> Floats:

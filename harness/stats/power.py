@@ -65,9 +65,16 @@ def minimum_detectable_difference(
     About (t_{1-alpha/2} + t_power) * SE. Divide `alpha` by the number of comparisons for Holm's worst case.
     ValueError as there, or unless 0 < alpha < power < 1.
     """
+    return detectable(*difference_error(sd_diff, clusters, items_per_cluster, icc, seeds, sd_seed), alpha, power)
+
+
+def detectable(error: float, df: float, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The smallest true difference that a t test with this standard error and df finds with probability `power`.
+
+    ValueError unless 0 < alpha < power < 1.
+    """
     if not 0 < alpha < power < 1:
         raise ValueError("Need 0 < alpha < power < 1.")
-    error, df = difference_error(sd_diff, clusters, items_per_cluster, icc, seeds, sd_seed)
     furthest = t_quantile(1 - alpha, df) + t_quantile(2 * power - 1, df) if power > 0.5 else t_quantile(1 - alpha, df)
     return error * float(brentq(lambda shift: power_of(shift, 1.0, df, alpha) - power, 0.0, 2 * furthest))
 

@@ -56,8 +56,9 @@ def tie_groups(better: ArrayLike) -> list[tuple[int, ...]]:
     groups = {frozenset(range(len(table)))}
     for i, j in zip(*np.nonzero(table), strict=True):
         both = {group for group in groups if i in group and j in group}
-        split = (groups - both) | {group - {int(one)} for group in both for one in (i, j)}
-        groups = {group for group in split if not any(group < other for other in split)}
+        split = {group - {int(one)} for group in both for one in (i, j)}
+        groups = groups - both | split
+        groups -= {group for group in split if any(group < other for other in groups)}
     ranks = rank_ranges(table)
     listed = [tuple(sorted(group, key=lambda k: (sum(ranks[k]), k))) for group in groups]
     return sorted(listed, key=lambda group: (sum(sum(ranks[k]) for k in group) / len(group), group))

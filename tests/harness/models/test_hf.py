@@ -366,6 +366,17 @@ def test_same_command_generates_nothing_again(tiny: Path, task_file: Path, runs:
     assert len(manifest(runs / "mine")["sessions"]) == 1
 
 
+@pytest.mark.parametrize("marked", ["base", "adapter"])
+def test_checkpoint_marked_as_oracle_is_shown_and_never_ranked(
+    tiny: Path, adapter: Path, task_file: Path, runs: Path, cli: Callable[..., Any], marked: str
+) -> None:
+    ({"base": tiny, "adapter": adapter}[marked] / "easyds.json").write_text('{"oracle": true}')
+    done = cli("run", "-m", f"hf/{adapter}", "-t", task_file, "--runs", runs, "--format", "json")
+    (row,) = json.loads(done.out)["rows"]
+    assert (row["oracle"], row["rank"]) == (True, None)
+    assert "oracle" not in open_model(f"hf/{tiny}", Options()).identity() or marked == "base"
+
+
 def test_log_perplexity_equals_torch(tiny: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(tiny)

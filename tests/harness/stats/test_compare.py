@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.stats.compare import holm, mcnemar_exact, paired_difference, sign_flip
-from harness.stats.intervals import clustered_mean
+from harness.stats.compare import holm, mcnemar_exact, paired_difference, paired_differences, sign_flip
+from harness.stats.intervals import clustered_mean, t_quantile
 
 # Darwin's Zea mays, differences in eighths of an inch; Fisher 1935, The Design of Experiments, sections 17 and 21.
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
@@ -86,6 +86,38 @@ def test_sign_flip_holds_its_level() -> None:
 def test_mcnemar(b: int, c: int, p: float) -> None:
     assert mcnemar_exact(b, c) == pytest.approx(p, abs=1e-12)
     assert mcnemar_exact(c, b) == pytest.approx(p, abs=1e-12)
+
+
+def test_binary_scores_of_single_items_are_compared_by_mcnemar() -> None:
+    a, b = np.zeros(60), np.zeros(60)
+    a[:12], b[12:15] = 1, 1
+    result = paired_difference(a, b, range(60))
+    assert (result.p, result.method) == (mcnemar_exact(12, 3), "McNemar exact")
+    assert paired_difference(a, b, np.arange(60) // 2).method == "t"
+    assert paired_difference(2 * a, 2 * b, range(60)).method == "t"
+
+
+@pytest.mark.parametrize(("count", "size"), [(60, 2), (40, 1), (12, 2), (20, 3), (1, 4)])
+def test_all_pairs_at_once_are_the_pairs_one_by_one(count: int, size: int) -> None:
+    """Graded, binary, equal, constant-gap and gappy systems; clusters in mixed order."""
+    rng = np.random.default_rng(count)
+    n = count * size
+    clusters = rng.permutation(np.arange(n) // size)
+    values = np.stack([rng.integers(0, 3, n), rng.random(n) < 0.6, rng.random(n) < 0.5, *[np.full(n, 0.3)] * 2]) + 0.0
+    values = np.vstack([values, values[0] + 0.7, np.where(rng.random(n) < 0.3, np.nan, values[1]), np.full(n, np.nan)])
+    found = paired_differences(values, clusters)
+    for i in range(len(values)):
+        for j in range(len(values)):
+            common = np.isfinite(values[i]) & np.isfinite(values[j])
+            if j <= i or len(set(clusters[common])) < 2:
+                assert np.isnan(found.p[i, j])
+                continue
+            one = paired_difference(values[i][common], values[j][common], clusters[common])
+            assert found.difference[i, j] == pytest.approx(one.value, abs=1e-12)
+            assert found.p[i, j] == pytest.approx(one.p, rel=1e-7), (i, j, one.method)
+            assert found.clusters[i, j] == one.clusters
+            half = t_quantile(0.95, one.clusters - 1) * found.error[i, j]
+            assert one.high - one.value == pytest.approx(half, abs=1e-12)
 
 
 def test_mcnemar_refuses_what_is_no_count() -> None:

@@ -5,65 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import item_row, make_task
+from support import BAD, GATES, GOOD, LEAK, SOME, item_row, make_task, record
 
 from harness import board, task
 from harness.cli import show
 from harness.errors import GateFailed, Incomplete, UsageError
-from harness.record import find_runs, open_run
+from harness.record import find_runs
 from harness.stats.intervals import clustered_rate, wilson
-from harness.types import Response, Score, Task
-
-GATES = {"G1": 1.0, "G2": 1.0, "G3": 1.0}
-GOOD = {**GATES, "D1": 2.0, "D2": 2.0, "D3": 2.0, "D4": 2.0, "D5": 2.0, "D6": 2.0, "D7": 2.0}
-SOME = {**GOOD, "D3": 1.0, "D7": 1.0}
-BAD = {**GOOD, "D3": 0.0, "D7": 0.0}
-LEAK = {**GOOD, "G2": 0.0}
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Task:
-    """Twenty items in twenty clusters."""
-    return task.load(str(make_task(tmp_path / "task", [item_row(i, cluster=f"c{i}") for i in range(20)])))
-
-
-def record(
-    root: Path,
-    the_task: Task,
-    system: str,
-    values: Callable[[int, int], Mapping[str, float | None]],
-    *,
-    samples: int = 1,
-    source: str = "check@1",
-    extra: tuple[Score, ...] = (),
-    answered: int | None = None,
-    **fields: Any,
-) -> str:
-    """A run folder: `values(item number, sample)` gives each response's scores. Returns its id."""
-    configuration = {
-        "system": system,
-        "model": system,
-        "identity": {"provider": fields.pop("provider", "hf"), "weights": fields.pop("weights", system)},
-        "task": {"name": the_task.name, "version": the_task.version, "digest": fields.pop("digest", the_task.digest)},
-        "decoding": {"samples": samples},
-        "limit": fields.pop("limit", None),
-        "requests": len(the_task.items) * samples,
-    }
-    with open_run(root, fields.pop("name", None), system, configuration) as run:
-        for number, item in enumerate(the_task.items[:answered]):
-            for sample in range(samples):
-                run.add_response(Response(item.id, sample, "text", "stop", 9, 3, 0.1, 0.2, 1))
-                rows = values(number, sample).items()
-                run.add_scores([Score(item.id, sample, name, source, value) for name, value in rows])
-        run.add_scores(extra)
-        sources = [source, *dict.fromkeys(one.source for one in extra if one.source != "unused@1")]
-        run.update(**{"status": "complete", "missing": 0, "scorers": sources, **fields})
-        return run.id
+from harness.types import Score, Task
 
 
 def built(the_task: Task, root: Path) -> dict[str, board.Row]:
@@ -247,10 +201,12 @@ def test_other_check_version_is_not_ranked_beside_the_latest(small: Task, runs: 
     assert "check@2" in rows[old].note
 
 
-def test_two_sources_for_one_criterion_are_refused(small: Task, runs: Path) -> None:
-    record(runs, small, "a", lambda *_: GOOD, extra=(Score("item-0", 0, "D3", "judge@1", 1.0),))
-    with pytest.raises(UsageError, match=r"check@1 and judge@1 both fill D3"):
-        board.from_folder(small, runs)
+def test_run_with_two_sources_for_one_criterion_is_listed_and_blocks_nothing(small: Task, runs: Path) -> None:
+    torn = record(runs, small, "a", lambda *_: GOOD, extra=(Score("item-0", 0, "D3", "judge@1", 1.0),))
+    fine = record(runs, small, "b", lambda *_: GOOD)
+    rows = built(small, runs)
+    assert "check@1 and judge@1 both fill D3" in rows[torn].note
+    assert (rows[torn].rank, rows[torn].metrics, rows[fine].rank) == (None, {}, (1, 1))
 
 
 def test_sources_of_an_earlier_scoring_are_unused(small: Task, runs: Path) -> None:
@@ -348,7 +304,11 @@ def test_json_keeps_its_contract(hostile: board.Board) -> None:
     assert set(data) >= {"task", "digest", "rows"}
     assert {row["system"] for row in data["rows"]} == set(HOSTILE)
     for row in data["rows"]:
-        assert set(row) == {"system", "run", "rank", "status", "note", "metrics"}
+        assert set(row) == {
+            *("system", "run", "rank", "status", "note", "metrics"),
+            *("groups", "targets", "oracle", "stale", "created", "sources"),
+        }
+        assert row["groups"] == ["A"]
         assert row["rank"] == [1, len(HOSTILE)]
         assert row["status"] == "complete"
         headline = row["metrics"]["guidance_accuracy"]

@@ -1,0 +1,30 @@
+"""The board of a task: what its runs measured, how they rank, whether differences are real."""
+
+from harness.board.build import HEADLINE, TARGETS, UNRANKED, Board, Row, build, from_folder
+from harness.board.gates import conditions, gate, gate_all
+from harness.board.metrics import RATES, Frame, Metric, metrics, rate, rubric_values
+from harness.board.publish import merge, publish_runs
+from harness.board.table import Table, read
+
+__all__ = [
+    "HEADLINE",
+    "RATES",
+    "TARGETS",
+    "UNRANKED",
+    "Board",
+    "Frame",
+    "Metric",
+    "Row",
+    "Table",
+    "build",
+    "conditions",
+    "from_folder",
+    "gate",
+    "gate_all",
+    "merge",
+    "metrics",
+    "publish_runs",
+    "rate",
+    "read",
+    "rubric_values",
+]

@@ -1,0 +1,193 @@
+"""Every metric of one run, from its columns. Samples of an item are averaged first; intervals are clustered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from harness.board.table import Bools, Ints, Table
+from harness.record import Run
+from harness.stats.intervals import Floats, Interval, clustered_mean, clustered_rate
+from harness.stats.quantiles import quantile
+from harness.types import Rubric, Task
+
+FULL = ("D1", "D2", "D3", "D5")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number of one system. Limits are None for a single measurement (a throughput); `n` counts what it rests on."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    unscored: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The items of a task as numbers: the number of each id, and the number of each item's cluster."""
+
+    number: Mapping[str, int]
+    clusters: Ints
+
+    @classmethod
+    def of(cls, task: Task) -> Frame:
+        names: dict[str, int] = {}
+        clusters = [names.setdefault(item.cluster, len(names)) for item in task.items]
+        return cls({item.id: i for i, item in enumerate(task.items)}, np.array(clusters, dtype=np.intp))
+
+    def rows(self, table: Table) -> Ints:
+        """The task's number of each row's item. KeyError for an item that the task does not have."""
+        numbers = np.fromiter((self.number[name] for name in table.items), dtype=np.intp, count=len(table.items))
+        return numbers[table.item]
+
+    def per_item(self, rows: Ints, values: Floats) -> Floats:
+        """The mean of each item over its samples that have a value, NaN for items without one."""
+        scored = ~np.isnan(values)
+        sums = np.bincount(rows[scored], weights=values[scored], minlength=len(self.clusters))
+        counts = np.bincount(rows[scored], minlength=len(self.clusters))
+        means: Floats = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+        return means
+
+
+def rubric_values(table: Table, rubric: Rubric) -> dict[str, Floats]:
+    """The headline rates and the gold score of each row, NaN where they cannot be known for lack of a score.
+
+    What no row has is left out. Definitions: docs/evaluation.md.
+    """
+    if not any(criterion in rubric.criteria for criterion in table.values):
+        return {}
+    absent, never = np.full(len(table.item), np.nan), np.zeros(len(table.item), dtype=np.bool_)
+    used = [*rubric.gold["gates"], *rubric.gold["graded"], *FULL, "D7"]
+    value = {name: table.values.get(name, absent) for name in used}
+    applies = {name: table.applies.get(name, never) for name in used}
+    passed = [value[gate] for gate in rubric.gold["gates"]]
+    gates = _all_of([gate > 0 for gate in passed], [gate == 0 for gate in passed])
+    lenient, strict = ((value["D3"] >= level, value["D3"] < level) for level in (1, 2))
+    full = (
+        applies["D3"] & np.logical_and.reduce([~applies[name] | (value[name] >= 2) for name in FULL]),
+        np.logical_or.reduce([applies[name] & (value[name] < 2) for name in FULL]),
+    )
+    found = {
+        "guidance_accuracy": _both(gates, lenient),
+        "guidance_accuracy_strict": _both(gates, strict),
+        "guidance_accuracy_full": _both(gates, full),
+        "teaching_relevance": _known(value["D7"] >= 2, value["D7"] < 2),
+        "gates": _known(*gates),
+        "gold_score": _gold(gates, rubric.gold["graded"], value, applies),
+    }
+    return {name: values for name, values in found.items() if not np.isnan(values[table.answered]).all()}
+
+
+Verdict = tuple[Bools, Bools]
+"""(surely holds, surely does not); neither where a score is missing that would decide"""
+
+
+def _all_of(hold: list[Bools], fail: list[Bools]) -> Verdict:
+    return np.logical_and.reduce(hold), np.logical_or.reduce(fail)
+
+
+def _both(one: Verdict, other: Verdict) -> Floats:
+    """1 where both hold, 0 where one does not: a failed gate decides without the rest."""
+    return _known(*_all_of([one[0], other[0]], [one[1], other[1]]))
+
+
+def _known(holds: Bools, fails: Bools) -> Floats:
+    return np.where(fails, 0.0, np.where(holds, 1.0, np.nan))
+
+
+def _gold(gates: Verdict, graded: list[str], value: Mapping[str, Floats], applies: Mapping[str, Bools]) -> Floats:
+    """`harness.rubric.gold_score` of every row at once."""
+    total, count = np.zeros(len(gates[0])), np.zeros(len(gates[0]))
+    for name in graded:
+        total = total + np.where(applies[name], value[name], 0.0)
+        count = count + applies[name]
+    mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0) / 2
+    return np.where(gates[1], 0.0, np.where(gates[0], mean, np.nan))
+
+
+def rate(name: str, values: Mapping[str, float | None], rubric: Rubric) -> float | None:
+    """One of the headline rates or the gold score for the rubric values of a single response; None if unknown."""
+    one = np.ones(1, dtype=np.bool_)
+    columns = {criterion: np.array([np.nan if value is None else value]) for criterion, value in values.items()}
+    table = Table(
+        ["*"], np.zeros(1, dtype=np.intp), np.zeros(1, dtype=np.intp), one, {}, columns, dict.fromkeys(columns, one)
+    )
+    found = rubric_values(table, rubric).get(name)
+    return None if found is None else float(found[0])
+
+
+RATES: Mapping[str, Callable[[Mapping[str, float | None], Rubric], float | None]] = {
+    name: partial(rate, name)
+    for name in ("guidance_accuracy", "guidance_accuracy_strict", "guidance_accuracy_full", "teaching_relevance")
+}
+"""The headline rates of the design, each from the rubric values of one response."""
+
+
+def metrics(run: Run, table: Table, frame: Frame, rubric: Rubric) -> dict[str, Metric]:
+    """Every metric of one run that was measured."""
+    rows, found = frame.rows(table), {}
+    for name, values in rubric_values(table, rubric).items():
+        aggregate = clustered_mean if name == "gold_score" else clustered_rate
+        found[name] = _summary(frame, rows[table.answered], values[table.answered], aggregate)
+    for name, values in table.values.items():
+        criterion = rubric.criteria.get(name)
+        aggregate = clustered_rate if criterion and criterion.kind == "gate" else clustered_mean
+        asked = table.applies[name]
+        found[name] = _summary(frame, rows[asked], values[asked], aggregate)
+    for name, score in table.whole.items():
+        if score.value is not None:
+            evidence = score.evidence or {}
+            found[name] = Metric(score.value, evidence.get("low"), evidence.get("high"), int(evidence.get("n", 1)))
+    measured = {name: metric for name, metric in found.items() if metric is not None}
+    return measured | _costs(table) | _throughput(run.manifest)
+
+
+def _summary(frame: Frame, rows: Ints, values: Floats, aggregate: Callable[..., Interval]) -> Metric | None:
+    """The mean over items; None if nothing was scored."""
+    per_item = frame.per_item(rows, values)
+    scored = np.flatnonzero(~np.isnan(per_item))
+    if not len(scored):
+        return None
+    clusters = frame.clusters[scored]
+    unscored = int(np.isnan(values).sum())
+    if (clusters == clusters[0]).all():
+        return Metric(float(per_item[scored].mean()), None, None, len(scored), unscored)
+    interval = aggregate(per_item[scored], clusters)
+    return Metric(interval.value, interval.low, interval.high, interval.n, unscored)
+
+
+def _costs(table: Table) -> dict[str, Metric]:
+    """Quantiles of what responses cost."""
+    found: dict[str, Metric] = {}
+    for column, names in {
+        "latency_s": {"latency_p50_s": 0.5, "latency_p95_s": 0.95, "latency_p99_s": 0.99},
+        "first_token_s": {"first_token_p50_s": 0.5},
+        "completion_tokens": {"completion_tokens_p50": 0.5},
+    }.items():
+        values = table.measured[column]
+        values = values[~np.isnan(values)]
+        for name, q in names.items() if len(values) else ():
+            interval = quantile(values, q)
+            found[name] = Metric(interval.value, interval.low, interval.high, interval.n)
+    return found
+
+
+def _throughput(manifest: Mapping[str, Any]) -> dict[str, Metric]:
+    """Tokens per second and peak memory over the sessions of a run: single measurements, without limits."""
+    sessions = [one for one in manifest.get("sessions", []) if one["completion_tokens"]]
+    seconds = sum(one["generate_s"] for one in sessions)
+    if not seconds:
+        return {}
+    tokens, count = (sum(one[name] for one in sessions) for name in ("completion_tokens", "responses"))
+    found = {"tokens_per_s": Metric(tokens / seconds, None, None, count)}
+    if manifest["identity"].get("provider") == "hf":  # elsewhere the model is in another process
+        peaks = [one["peak_memory_bytes"].get("device", one["peak_memory_bytes"]["host"]) for one in sessions]
+        found["peak_memory_bytes"] = Metric(float(max(peaks)), None, None, len(peaks))
+    return found

@@ -1,0 +1,106 @@
+"""Run folders carried elsewhere: packed for a published board, or copied from another machine."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.board.table import read
+from harness.digest import digest, file_digest
+from harness.errors import EasyDSError, UsageError
+from harness.paths import safe_name
+from harness.record import MANIFEST, RESPONSES, SCORES, Run, read_lines, scan, write_json
+from harness.types import Task
+
+
+def publish_runs(task: Task, runs: Iterable[Run], folder: Path) -> list[str]:
+    """Pack every ended run on this version of `task` into `folder`; returns the names of those new or changed.
+
+    A packed run is a run folder that `Run` reads: the manifest, and responses and scores as .jsonl.gz without the
+    evidence (which scoring the texts again brings back). Runs published before stay; a run that cannot be read is
+    passed over. Raises UsageError if one of another configuration has the same name; then nothing was written.
+    """
+    ours = [run for run in runs if _is_of(run, task) and _is_readable(run)]
+    for run in ours:
+        _refuse_other(run, folder / safe_name(run.id, "run name"))
+    return [run.id for run in ours if _pack(run, folder / run.id)]
+
+
+def _is_of(run: Run, task: Task) -> bool:
+    made_on = run.manifest.get("task")
+    if not isinstance(made_on, dict) or run.manifest["status"] == "started":
+        return False
+    return bool(made_on.get("name") == task.name and made_on.get("digest") == task.digest)
+
+
+def _is_readable(run: Run) -> bool:
+    try:
+        read(run)
+    except EasyDSError:
+        return False
+    return True
+
+
+def _refuse_other(run: Run, target: Path) -> None:
+    if target.exists() and Run(target).manifest["configuration_digest"] != run.manifest["configuration_digest"]:
+        raise UsageError(
+            f"{target} is another run of the same name (weights, task or decoding differ). Rename one of them; nothing was changed."
+        )
+
+
+def _pack(run: Run, target: Path) -> bool:
+    """Write the packed run; True if it differs from what was there. The same run gives the same bytes."""
+    sources = set(run.manifest.get("scorers", ()))
+    scores = [row for row in read_lines(run.folder / SCORES) if row["source"] in sources]
+    for row in scores:
+        if row["item"] != "*":  # a score of the whole run keeps its n and limits there
+            row["evidence"] = None
+    files = {f"{RESPONSES}.gz": list(read_lines(run.folder / RESPONSES)), f"{SCORES}.gz": scores}
+    target.mkdir(parents=True, exist_ok=True)
+    changed = False
+    for name, rows in files.items():
+        text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+        packed = gzip.compress(text.encode(), mtime=0)
+        if not (target / name).exists() or (target / name).read_bytes() != packed:
+            (target / name).write_bytes(packed)
+            changed = True
+    if not (target / MANIFEST).exists() or Run(target).manifest != run.manifest:
+        write_json(target / MANIFEST, run.manifest)
+        changed = True
+    return changed
+
+
+def merge(source: Path, root: Path) -> tuple[list[str], list[str]]:
+    """Copy the runs of folder `source` into `root`: names of those copied, and of those that were there already.
+
+    A run with the same name and the same content is left as it is. Raises UsageError if one has the same name and
+    other content, or cannot be read; then nothing was copied.
+    """
+    runs, unreadable = scan(source)
+    if unreadable:
+        raise UsageError(f"{next(iter(unreadable.values()))} Nothing was copied.")
+    if not runs:
+        raise UsageError(f"{source} holds no run folder.")
+    fresh = [run for run in runs if not (root / safe_name(run.id, "run name")).exists()]
+    known = [run for run in runs if run not in fresh]
+    for run in known:
+        if content(run.folder) != content(root / run.id):
+            raise UsageError(
+                f"run {run.id} exists in {root} with other content. Rename one of the two folders; nothing was copied."
+            )
+    root.mkdir(parents=True, exist_ok=True)
+    for run in fresh:
+        temporary = root / f".{run.id}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(run.folder, temporary, ignore=shutil.ignore_patterns(".lock"))
+        temporary.rename(root / run.id)
+    return [run.id for run in fresh], [run.id for run in known]
+
+
+def content(folder: Path) -> str:
+    """The digest of all that a run folder holds, its lock aside."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return digest([[str(path.relative_to(folder)), file_digest(path)] for path in files])

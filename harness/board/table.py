@@ -1,0 +1,229 @@
+"""The scores of one run as columns, from its JSONL files or from a Parquet cache derived from them.
+
+The cache lies in `.cache/` beside the run folders and may be deleted at any time: it is made again. It is read only
+when both JSONL files have the size and the times that it was made from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import EasyDSError, UsageError
+from harness.record import RESPONSES, SCORES, Run, read_lines
+from harness.stats.intervals import Floats
+from harness.types import Score
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.intp]
+Key = tuple[str, int]
+"""(item, sample)"""
+
+MEASURED = ("latency_s", "first_token_s", "completion_tokens")
+CACHE = ".cache"
+CACHE_FROM = 1_000_000
+"""Bytes of JSONL from which on a cache pays: below, parsing takes less time than importing pyarrow."""
+SETTLED_S = 2.0
+"""A file that changed less than this ago is not cached: it could change again within the clock's step."""
+_FORM = 1
+
+
+@dataclass(slots=True)
+class Table:
+    """One row for each (item, sample) that has a response or a score.
+
+    `item` and `sample` name the row; `answered` says that there is a response. `measured` holds what a response cost
+    (NaN: not measured). `values[criterion]` is NaN where `applies[criterion]` is false (no score, or not applicable)
+    and where the score is unscored. `whole` are the scores of the run as a whole, `sources` who gave each criterion.
+    """
+
+    items: list[str]
+    item: Ints
+    sample: Ints
+    answered: Bools
+    measured: dict[str, Floats]
+    values: dict[str, Floats] = field(default_factory=dict)
+    applies: dict[str, Bools] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    whole: dict[str, Score] = field(default_factory=dict)
+
+
+def read(run: Run, cache: bool = True) -> Table:
+    """The columns of a run, from the sources that its last scoring named.
+
+    Raises UsageError if two of those sources fill the same criterion (the number would depend on their order) or a
+    row has another form; EnvironmentProblem for a file that was changed after it was written.
+    """
+    path = _cache_path(run) if cache else None
+    key = _cache_key(run) if path else None
+    if path and key and (table := _load(path, key)):
+        return table
+    try:
+        table = _parse(run)
+    except EasyDSError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError) as error:
+        raise UsageError(f"run {run.id} has a row of another form ({type(error).__name__}: {error}).") from error
+    if path and key and key == _cache_key(run) and _settled(run):
+        _save(table, path, key)
+    return table
+
+
+def _parse(run: Run) -> Table:
+    rows: dict[Key, int] = {}
+    measured: dict[str, dict[int, float]] = {name: {} for name in MEASURED}
+    for row in read_lines(run.folder / RESPONSES):
+        key = (row["item"], row["sample"])
+        if key not in rows:  # the first response written counts
+            place = rows[key] = len(rows)
+            for name in MEASURED:
+                if row[name] is not None:
+                    measured[name][place] = float(row[name])
+    answered = len(rows)
+    sources: dict[str, str] = {}
+    cells: dict[str, dict[int, float | None]] = {}
+    whole: dict[str, Score] = {}
+    wanted = set(run.manifest.get("scorers", ()))
+    for row in read_lines(run.folder / SCORES):
+        criterion, source = row["criterion"], row["source"]
+        if source not in wanted:
+            continue
+        if sources.setdefault(criterion, source) != source:
+            raise UsageError(
+                f"run {run.id}: {sources[criterion]} and {source} both fill {criterion}. Score it with one of them."
+            )
+        if row["item"] == "*":
+            whole[criterion] = Score(**row)
+            continue
+        place = rows.setdefault((row["item"], row["sample"]), len(rows))
+        value = row["value"]
+        cell = cells.setdefault(criterion, {})
+        if value is None and row["reason"] == "not applicable":
+            cell.pop(place, None)
+        else:  # the last score written counts
+            cell[place] = None if value is None else float(value)
+    return _columns(rows, answered, measured, cells, sources, whole)
+
+
+def _columns(
+    rows: Mapping[Key, int],
+    answered: int,
+    measured: Mapping[str, Mapping[int, float]],
+    cells: Mapping[str, Mapping[int, float | None]],
+    sources: dict[str, str],
+    whole: dict[str, Score],
+) -> Table:
+    n = len(rows)
+    numbers: dict[str, int] = {}
+    item = np.fromiter((numbers.setdefault(name, len(numbers)) for name, _ in rows), dtype=np.intp, count=n)
+    sample = np.fromiter((sample for _, sample in rows), dtype=np.intp, count=n)
+    table = Table(
+        list(numbers), item, sample, np.arange(n) < answered, {name: _column(n, measured[name])[0] for name in MEASURED}
+    )
+    for criterion in sorted(cells):
+        table.values[criterion], table.applies[criterion] = _column(n, cells[criterion])
+    table.sources, table.whole = dict(sorted(sources.items())), dict(sorted(whole.items()))
+    return table
+
+
+def _column(n: int, cells: Mapping[int, float | None]) -> tuple[Floats, Bools]:
+    places = np.fromiter(cells, dtype=np.intp, count=len(cells))
+    values, applies = np.full(n, np.nan), np.zeros(n, dtype=np.bool_)
+    values[places] = [np.nan if value is None else value for value in cells.values()]
+    applies[places] = True
+    return values, applies
+
+
+def _cache_path(run: Run) -> Path | None:
+    """Where the cache of `run` lies; None where none pays or pyarrow is not installed."""
+    files = [run.folder / name for name in (RESPONSES, SCORES)]
+    if not all(path.exists() for path in files) or find_spec("pyarrow") is None:
+        return None
+    if sum(path.stat().st_size for path in files) < CACHE_FROM:
+        return None
+    return run.folder.parent / CACHE / f"{run.id}.parquet"
+
+
+def _cache_key(run: Run) -> str:
+    """All that the columns depend on: which sources count, and size and times of both files."""
+    files = [(run.folder / name).stat() for name in (RESPONSES, SCORES)]
+    times = [[one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino] for one in files]
+    return json.dumps([_FORM, run.manifest.get("scorers", []), times])
+
+
+def _settled(run: Run) -> bool:
+    return all((run.folder / name).stat().st_ctime < time.time() - SETTLED_S for name in (RESPONSES, SCORES))
+
+
+def _save(table: Table, path: Path, key: str) -> None:
+    """Write the cache whole or not at all. A folder that cannot be written has none."""
+    from pyarrow import parquet
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        parquet.write_table(_to_arrow(table, key), temporary)
+        os.replace(temporary, path)
+    except (OSError, ValueError):
+        temporary.unlink(missing_ok=True)
+
+
+def _to_arrow(table: Table, key: str) -> Any:
+    """A criterion's cell is null where it does not apply and NaN where it is unscored."""
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {
+        "item": pa.DictionaryArray.from_arrays(table.item.astype(np.int32), pa.array(table.items, pa.string())),
+        "sample": table.sample,
+        "answered": table.answered,
+        **table.measured,
+    }
+    for criterion, values in table.values.items():
+        columns[f"score:{criterion}"] = pa.array(values, mask=~table.applies[criterion], from_pandas=False)
+    about = {"key": key, "sources": table.sources, "whole": {name: asdict(one) for name, one in table.whole.items()}}
+    return pa.table(columns).replace_schema_metadata({"easyds": json.dumps(about)})
+
+
+def _load(path: Path, key: str) -> Table | None:
+    """The cached columns; None if there is no cache, or one of other files."""
+    if not path.exists():
+        return None
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        stored = parquet.read_table(path, use_threads=False)
+        about = json.loads(stored.schema.metadata[b"easyds"])
+        if about["key"] != key:
+            return None
+        return _from_arrow(stored, about)
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):  # torn, or not ours
+        return None
+
+
+def _from_arrow(stored: Any, about: Mapping[str, Any]) -> Table:
+    names: Iterable[str] = stored.column_names
+    arrays = {name: stored.column(name).combine_chunks() for name in names}
+    item = arrays.pop("item")
+    columns = {name: array.to_numpy(zero_copy_only=False) for name, array in arrays.items()}
+    scores = {name.removeprefix("score:"): name for name in columns if name.startswith("score:")}
+    return Table(
+        item.dictionary.to_pylist(),
+        item.indices.to_numpy().astype(np.intp),
+        columns["sample"].astype(np.intp),
+        columns["answered"],
+        {name: columns[name] for name in MEASURED},
+        {criterion: columns[name] for criterion, name in scores.items()},
+        {criterion: arrays[name].is_valid().to_numpy(zero_copy_only=False) for criterion, name in scores.items()},
+        about["sources"],
+        {name: Score(**row) for name, row in about["whole"].items()},
+    )
