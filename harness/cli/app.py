@@ -125,6 +125,55 @@ def simulate(
 
 
 @app.command()
+def pairs(
+    split: Annotated[str, typer.Option(help="train or validation; test items are refused.")] = "train",
+    clusters: Annotated[int, typer.Option("--clusters", "-n", min=0, help="Exercises with a teacher-made pair.")] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of the exercises.")] = 0,
+    kind: Annotated[list[str] | None, typer.Option(help="Only this fault of rejected answers; repeat.")] = None,
+    run: Annotated[list[Path] | None, typer.Option(help="A run folder whose answers are paired; repeat.")] = None,
+    per_item: Annotated[int, typer.Option(min=1, help="Pairs from each item of a run.")] = 1,
+    temperature: Annotated[float, typer.Option(help="The rater's, in units of the gold score; 0 never errs.")] = 0.2,
+    flips: Annotated[float, typer.Option(help="Share of labels the rater confuses.")] = 0.02,
+    length_bias: Annotated[float, typer.Option(help="Log-odds the rater gives to 100 more characters.")] = 0.0,
+    task: TaskName = "ds-trace",
+    run_task: Annotated[str | None, typer.Option(help="The runs' task, if it is another.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new JSONL file; standard output by default.")] = None,
+) -> None:
+    """Write preference pairs with labels of a simulated rater, and how well such labels can be predicted at best."""
+    from harness.cli.pairs import make
+    from harness.preferences import Rater
+
+    rater = Rater(temperature, flips, length_bias)
+    found = [(folder, run_task or task) for folder in run or ()]
+    table = make(task, split, clusters, seed, kind or (), found, per_item, rater, out)
+    print("kind              n  label agrees with gold  ceiling of accuracy", file=sys.stderr)
+    for row in table:
+        print(f"{row['kind']:<16}{row['n']:>4}  {row['agrees']:>22.3f}  {row['ceiling']:>19.3f}", file=sys.stderr)
+
+
+@app.command()
+def train(
+    stage: Annotated[
+        str, typer.Argument(help="base, sft, reward, dpo, rloo, ..., or a program that keeps the contract (./program).")
+    ],
+    spec: Annotated[Path | None, typer.Argument(help="The stage's settings, a JSON file.")] = None,
+    base: Annotated[str | None, typer.Option(help="Checkpoint to begin from.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Training data, a JSONL file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the stage.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of adapter, data order and sampling.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE of the spec, e.g. steps=60 or lora.r=16; repeat.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+) -> None:
+    """Train a checkpoint in a process of its own. The same command goes on after a kill, to the same weights."""
+    from harness.cli.train import train as start
+
+    given = {"base": base, "data": None if data is None else str(data), "output": output and str(output), "seed": seed}
+    start(stage, spec, {key: value for key, value in given.items() if value is not None}, settings or [], form)
+
+
+@app.command()
 def run(
     model: Annotated[list[str], typer.Option("--model", "-m", help="provider/name; repeat for several systems.")],
     task: TaskName = "ds-trace",
