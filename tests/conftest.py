@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -22,6 +23,9 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "NO_COLOR": "1",
 }
+logging.raiseExceptions = (
+    False  # transformers' log handler keeps the captured stderr of the test that first imported it
+)
 for _name in [name for name in os.environ if name.startswith(("EASYDS_", "OPENAI_"))]:
     del os.environ[_name]
 
