@@ -1,17 +1,34 @@
-"""Rubrics: criteria as data, and the gold score that they define."""
+"""Rubrics: criteria as data, the gold score that they define, and the guideline for the people who apply them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from harness import paths
-from harness.digest import digest
+from harness.digest import digest, file_digest
 from harness.errors import UsageError, unknown
-from harness.types import Criterion, Rubric
+from harness.types import Criterion, Language, Rubric
 
 _KINDS = {"gate", "graded", "nominal", "pairwise"}
+NOT_APPLICABLE = "na"
+"""The label of a criterion that does not fit an item; only criteria whose rubric says when may carry it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guideline:
+    """What raters read before they rate, in one language. A label carries `version` and `digest` of what its rater read."""
+
+    language: Language
+    version: str
+    rubric: str
+    rubric_version: str
+    digest: str
+    text: str
 
 
 def load(name: str) -> Rubric:
@@ -60,3 +77,31 @@ def gold_score(rubric: Rubric, values: Mapping[str, float | None]) -> float | No
     if None in gates or None in graded or not graded:
         return None
     return sum(value for value in graded if value is not None) / len(graded) / 2
+
+
+def label_ids(criterion: Criterion) -> tuple[str, ...]:
+    """The labels a rater may give on a criterion, the best first where they are ordered."""
+    ids = tuple(str(label["id"]) for label in criterion.labels)
+    return ids if criterion.not_applicable is None else (*ids, NOT_APPLICABLE)
+
+
+def guideline(language: Language, folder: Path | None = None) -> Guideline:
+    """The annotator guideline in a language (of rubrics/, or of `folder`); the digest is the SHA-256 of its file.
+
+    Raises UsageError if there is none or its front matter does not say version, language, rubric and rubric_version.
+    """
+    path = (folder or paths.rubrics()) / f"guideline.{language}.md"
+    try:
+        _, head, text = path.read_text(encoding="utf-8").split("---\n", 2)
+        front = yaml.safe_load(head)
+        version, rubric, rubric_version = (front[name] for name in ("version", "rubric", "rubric_version"))
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} does not exist: there is no guideline in '{language}'.") from error
+    except (ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"{path}: a guideline begins with YAML between two lines '---' that says version, language, rubric and "
+            f"rubric_version ({error})."
+        ) from error
+    if front.get("language") != language:
+        raise UsageError(f"{path}: says language '{front.get('language')}', its name says '{language}'.")
+    return Guideline(language, str(version), str(rubric), str(rubric_version), file_digest(path), text.lstrip())

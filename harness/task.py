@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -124,13 +124,8 @@ def read_items(path: Path) -> tuple[Item, ...]:
     items: list[Item] = []
     places: dict[str, str] = {}
     for file in files:
-        for number, line in enumerate(
-            _text(file).split("\n"), start=1
-        ):  # splitlines() cuts at U+2028, which JSON allows
-            if not line.strip():
-                continue
-            where = f"{file}, line {number}"
-            item = _parse(line, where)
+        for where, row in read_rows(file):
+            item = read_item(row, where)
             if item.id in places:
                 raise UsageError(f"{where}: item id '{item.id}' stands in {places[item.id]} already.")
             places[item.id] = where
@@ -138,6 +133,21 @@ def read_items(path: Path) -> tuple[Item, ...]:
     if not items:
         raise UsageError(f"{path} has no items." if files else f"No file is named like {path}.")
     return tuple(items)
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a JSONL file, each with its place ("FILE, line N"). Raises UsageError at the first fault."""
+    for number, line in enumerate(_text(path).split("\n"), start=1):  # splitlines() cuts at U+2028, which JSON allows
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UsageError(f"{where}: not JSON ({error}). Each line must be one JSON object.") from error
+        if not isinstance(row, dict):
+            raise UsageError(f"{where}: not a JSON object.")
+        yield where, row
 
 
 def _text(path: Path) -> str:
@@ -151,13 +161,8 @@ def _text(path: Path) -> str:
         raise UsageError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
 
 
-def _parse(line: str, where: str) -> Item:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise UsageError(f"{where}: not JSON ({error}). Each line must be one JSON object.") from error
-    if not isinstance(row, dict):
-        raise UsageError(f"{where}: not a JSON object.")
+def read_item(row: Mapping[str, Any], where: str) -> Item:
+    """The item that an object says. Raises UsageError, beginning with `where`, for what is no item."""
     for name in row:
         if name not in _ITEM_FIELDS:
             raise unknown(f"field at {where}:", name, list(_ITEM_FIELDS), "An item")
