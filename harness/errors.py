@@ -45,3 +45,9 @@ def unknown(kind: str, name: str, known: list[str], next_command: str) -> UsageE
     close = get_close_matches(name, known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return UsageError(f"unknown {kind} '{name}'.{hint} {next_command} lists {', '.join(sorted(known))}.")
+
+
+def require(kind: str, name: str, known: list[str], next_command: str) -> None:
+    """Raises the error of `unknown` unless `name` is known."""
+    if name not in known:
+        raise unknown(kind, name, known, next_command)

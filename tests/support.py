@@ -180,7 +180,12 @@ def record(
             "weights": fields.pop("weights", system),
             "oracle": fields.pop("oracle", False),
         },
-        "task": {"name": the_task.name, "version": the_task.version, "digest": fields.pop("digest", the_task.digest)},
+        "task": {
+            "name": the_task.name,
+            "version": the_task.version,
+            "digest": fields.pop("digest", the_task.digest),
+            "rubric": fields.pop("rubric", the_task.rubric.digest),
+        },
         "decoding": {"samples": samples},
         "limit": fields.pop("limit", None),
         "requests": len(the_task.items) * samples,

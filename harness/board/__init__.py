@@ -1,6 +1,7 @@
 """The board of a task: what its runs measured, how they rank, whether differences are real."""
 
 from harness.board.build import HEADLINE, TARGETS, UNRANKED, Board, Row, build, from_folder
+from harness.board.compare import Comparison, Contestant, compare, comparison_json, contestants
 from harness.board.gates import conditions, gate, gate_all
 from harness.board.metrics import RATES, Frame, Metric, metrics, rate, rubric_values
 from harness.board.publish import merge, publish_runs
@@ -12,12 +13,17 @@ __all__ = [
     "TARGETS",
     "UNRANKED",
     "Board",
+    "Comparison",
+    "Contestant",
     "Frame",
     "Metric",
     "Row",
     "Table",
     "build",
+    "compare",
+    "comparison_json",
     "conditions",
+    "contestants",
     "from_folder",
     "gate",
     "gate_all",

@@ -91,19 +91,19 @@ class Board:
             "items": self.items,
             "clusters": self.clusters,
             "headline": self.headline,
-            "detectable": _plain(self.detectable),
+            "detectable": plain(self.detectable),
             "targets": {name: list(bar) for name, bar in TARGETS.items()},
-            "rows": [_plain(asdict(row)) for row in self.rows],
+            "rows": [plain(asdict(row)) for row in self.rows],
             "unreadable": dict(self.unreadable),
         }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """As JSON holds it: lists, and numbers of nine digits, so that the last bits of a machine do not show."""
     if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: plain(one) for name, one in value.items()}
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
@@ -119,7 +119,7 @@ def build(task: Task, runs: Iterable[Run], unreadable: Mapping[str, str] | None 
     frame = Frame.of(task)
     entries = []
     for run in runs:
-        if problem := _misshapen(run):
+        if problem := misshapen(run):
             problems[run.id] = problem
         elif run.manifest["task"]["name"] == task.name:
             entries.append(_Entry.of(run, task, frame))
@@ -137,7 +137,7 @@ def build(task: Task, runs: Iterable[Run], unreadable: Mapping[str, str] | None 
     return Board(
         task=task.name,
         version=task.version,
-        digest=digest([task.digest, [_plain(asdict(row)) for row in rows], problems]),
+        digest=digest([task.digest, [plain(asdict(row)) for row in rows], problems]),
         rows=tuple(rows),
         task_digest=task.digest,
         items=len(task.items),
@@ -172,7 +172,7 @@ class _Entry:
             return cls(run, str(error), False)
         except KeyError as error:
             return cls(run, f"has an item that the task does not have ({error})", False)
-        note = _why_not_ranked(run, table, task)
+        note = shortcoming(run, table, task)
         entry = cls(run, note, _outdated(table, task), table, None, found)
         values = rubric_values(table, task.rubric).get(HEADLINE)
         if values is not None:
@@ -213,7 +213,7 @@ def target(name: str, metric: Metric) -> str:
     return "met" if all(met) else "undecided" if any(met) else "not met"
 
 
-def _misshapen(run: Run) -> str:
+def misshapen(run: Run) -> str:
     """Why a manifest cannot be used although it can be read; "" if it can."""
     wanted = {"system": str, "task": dict, "identity": dict, "requests": int}
     if bad := next((name for name, kind in wanted.items() if not isinstance(run.manifest.get(name), kind)), None):
@@ -223,7 +223,8 @@ def _misshapen(run: Run) -> str:
     return ""
 
 
-def _why_not_ranked(run: Run, table: Table, task: Task) -> str:
+def shortcoming(run: Run, table: Table, task: Task) -> str:
+    """Why a run says less than a whole run on the task would; "" if it does not."""
     if run.manifest["status"] != "complete":
         return f"not complete ({run.manifest['status']})"
     if run.manifest.get("limit") is not None:

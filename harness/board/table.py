@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -174,7 +175,8 @@ def _save(table: Table, path: Path, key: str) -> None:
         parquet.write_table(_to_arrow(table, key), temporary)
         os.replace(temporary, path)
     except (OSError, ValueError):
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _to_arrow(table: Table, key: str) -> Any:

@@ -308,6 +308,93 @@ def show_board(
 
 
 @app.command()
+def compare(
+    systems: Annotated[
+        list[str], typer.Argument(help="Two or more systems (their latest complete runs) or run names.")
+    ],
+    task: TaskName = "ds-trace",
+    metric: Annotated[list[str] | None, typer.Option(help="A metric of the board; repeat for several.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="language, knowledge_point, difficulty, hint_level or misconception.")
+    ] = None,
+    runs: Runs = Path("runs"),
+    form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+) -> None:
+    """Say of every pair of systems whether one is better, by how much, and what could not have been seen."""
+    import json
+
+    from harness import board
+    from harness import task as loader
+    from harness.cli import sentences
+    from harness.errors import require
+    from harness.record import find_runs
+
+    require("format", form, ["text", "json"], "--format")
+    the_task = loader.load(task)
+    chosen = board.contestants(the_task, find_runs(runs), systems)
+    found = board.compare(the_task, chosen, metric or (), by)
+    if form == "json":
+        print(json.dumps(board.comparison_json(the_task, chosen, found), indent=1))
+    else:
+        print("\n".join(sentences.sentences(found, the_task.rubric)))
+
+
+@app.command()
+def plan(
+    difference: Annotated[
+        float | None, typer.Option("--difference", "-x", help="True difference to find, 0.03 for 3 points.")
+    ] = None,
+    clusters: Annotated[int | None, typer.Option("--clusters", "-n", help="Problems (clusters of items).")] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option(help="Training seeds a method; repeat; 0: two fixed checkpoints.")
+    ] = None,
+    sd_seed: Annotated[float, typer.Option(help="sd of a method's score from seed to seed.")] = 0.0,
+    sd: Annotated[float, typer.Option(help="sd of one item's paired difference, if no runs are given.")] = 0.5,
+    icc: Annotated[float, typer.Option(min=0, max=1, help="How alike the differences of one cluster are.")] = 0.5,
+    items_per_cluster: Annotated[float, typer.Option(min=1, help="2: each problem in zh and en.")] = 2,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Answers per item, with --from runs that have several.")
+    ] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option("--from", help="Two systems or runs whose differences were observed.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="Their metric.")] = "guidance_accuracy",
+    power: Annotated[float, typer.Option(help="Probability to find the difference.")] = 0.8,
+    alpha: Annotated[float, typer.Option(help="Error of the first kind of all comparisons together.")] = 0.05,
+    comparisons: Annotated[int, typer.Option(min=1, help="Comparisons made together (Holm's worst case).")] = 1,
+    task: TaskName = "ds-trace",
+    runs: Runs = Path("runs"),
+    form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+) -> None:
+    """How many problems and seeds does a difference need? What difference can so many see?"""
+    from harness.board import plan as planner
+    from harness.cli import sentences
+    from harness.errors import require
+
+    require("format", form, ["text", "json"], "--format")
+    spread = planner.Spread(sd, icc, items_per_cluster)
+    if origin:
+        spread = _observed(task, runs, origin, metric)
+    spread = spread.with_samples(spread.samples if samples is None else samples)
+    found = planner.needs(spread, difference, clusters, seeds or [0], sd_seed, power, alpha / comparisons)
+    print(sentences.plan_json(spread, found) if form == "json" else "\n".join(sentences.planned(spread, found, origin)))
+
+
+def _observed(task: str, runs: Path, names: list[str], metric: str) -> Any:
+    from harness import board
+    from harness import task as loader
+    from harness.board import plan as planner
+    from harness.errors import UsageError
+    from harness.record import find_runs
+
+    if len(names) != 2:
+        raise UsageError("--from takes two systems or runs: give it twice.")
+    the_task = loader.load(task)
+    a, b = board.contestants(the_task, find_runs(runs), names)
+    return planner.observed(the_task, a, b, metric)
+
+
+@app.command()
 def merge(
     source: Annotated[Path, typer.Argument(help="A folder of run folders, brought from another machine.")],
     runs: Runs = Path("runs"),
@@ -332,16 +419,15 @@ def config(
 
 def _print_rows(rows: list[dict[str, Any]], columns: list[str], form: str) -> None:
     """Rows as an aligned table, or as JSON."""
-    from harness.errors import unknown
+    from harness.errors import require
 
+    require("format", form, ["text", "json"], "--format")
     if form == "json":
         import json
 
         print(json.dumps(rows, ensure_ascii=False, indent=1, default=str))
-    elif form == "text":
+    else:
         cells = [columns, *([str(row[name]) if row[name] is not None else "-" for name in columns] for row in rows)]
         widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
         for row in cells:
             print("  ".join(value.ljust(width) for value, width in zip(row, widths)).rstrip())
-    else:
-        raise unknown("format", form, ["text", "json"], "--format")

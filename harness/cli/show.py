@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from harness.board import TARGETS, Board, Metric, Row
-from harness.errors import printable, unknown
+from harness.errors import printable, require
 
 TITLES = {
     "guidance_accuracy": "accuracy",
@@ -47,8 +47,7 @@ def render(board: Board, form: str) -> str:
 
 def require_format(form: str) -> None:
     """Raises UsageError if `form` is not one of FORMATS."""
-    if form not in FORMATS:
-        raise unknown("format", form, list(FORMATS), "--format")
+    require("format", form, list(FORMATS), "--format")
 
 
 def cell(name: str, metric: Metric | None) -> str:

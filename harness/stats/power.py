@@ -47,7 +47,8 @@ def difference_error(
 def power_of(delta: float, error: float, df: float, alpha: float = 0.05) -> float:
     """Power of the two-sided t test against a true difference `delta`, by the noncentral t (Cohen 1988)."""
     critical, shift = t_quantile(1 - alpha, df), delta / error
-    return float(1 - nctdtr(df, shift, critical) + nctdtr(df, shift, -critical))
+    wrong_side = float(nctdtr(df, shift, -critical))  # scipy gives NaN where this is below any rounding
+    return float(1 - nctdtr(df, shift, critical)) + (0.0 if math.isnan(wrong_side) else wrong_side)
 
 
 def minimum_detectable_difference(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,163 @@ def test_empty_board(small: Task, runs: Path) -> None:
     assert empty.rows == ()
     for form in show.FORMATS:
         assert small.name in show.render(empty, form) or form in ("csv", "latex")
+
+
+# --- bad, doubled, missing and mixed ----------------------------------------------------------------------------
+
+
+def test_doubled_rows_and_a_copied_folder_count_once(small: Task, runs: Path) -> None:
+    """Responses: the first row counts; scores: the last; a copy of a folder under another name is no second system."""
+    name = record(runs, small, "a", lambda *_: GOOD, name="a")
+    record(runs, small, "b", lambda *_: BAD, name="b")
+    alone = built(small, runs)[name].metrics
+    for file in ("responses.jsonl", "scores.jsonl"):
+        text = (runs / "a" / file).read_text()
+        (runs / "a" / file).write_text(text + text)
+    assert built(small, runs)[name].metrics == alone
+    assert built(small, runs)[name].metrics["guidance_accuracy"].n == 20
+    shutil.copytree(runs / "a", runs / "a-copy")
+    rows = built(small, runs)
+    assert [row.rank for row in rows.values()] == [(1, 1), (2, 2), None]
+    assert rows["a"].note == "superseded by a-copy"
+
+
+def test_missing_responses_are_listed_although_marked_complete(small: Task, runs: Path) -> None:
+    record(runs, small, "short", lambda *_: GOOD, name="short", answered=17)
+    record(runs, small, "fine", lambda *_: BAD, name="fine")
+    rows = built(small, runs)
+    assert rows["short"].note == "3 responses are missing although it is marked complete"
+    assert (rows["short"].rank, rows["fine"].rank) == (None, (1, 1))
+    assert rows["short"].metrics["guidance_accuracy"].n == 17
+
+
+def test_item_that_the_task_does_not_have(small: Task, runs: Path) -> None:
+    extra = (Score("foreign", 0, "D3", "check@1", 2.0),)
+    name = record(runs, small, "a", lambda *_: GOOD, extra=extra)
+    row = built(small, runs)[name]
+    assert "has an item that the task does not have ('foreign')" in row.note
+    assert row.rank is None
+
+
+def test_unscored_items_are_not_compared_as_if_equal(small: Task, runs: Path) -> None:
+    """b is unscored where a fails. Its mean is higher, on other items; on the common ones the two are equal."""
+    record(runs, small, "a", lambda n, _: BAD if n < 10 else GOOD, name="a")
+    record(runs, small, "b", lambda n, _: {**GOOD, "D3": None if n < 10 else 2.0}, name="b")
+    rows = built(small, runs)
+    assert (rows["a"].metrics["guidance_accuracy"].value, rows["b"].metrics["guidance_accuracy"].value) == (0.5, 1.0)
+    assert (rows["a"].rank, rows["b"].rank) == ((1, 2), (1, 2))
+    assert rows["a"].groups == rows["b"].groups == ("A",)
+
+
+def test_mixed_rubric_versions_are_listed_and_stale(small: Task, runs: Path) -> None:
+    old = record(runs, small, "old", lambda *_: GOOD, digest="0" * 64, rubric="1" * 64)
+    new = record(runs, small, "new", lambda *_: BAD)
+    rows = built(small, runs)
+    assert rows[old].note == "made on another version of the rubric (1)"
+    assert (rows[old].stale, rows[old].rank, rows[old].metrics) == (True, None, {})
+    assert (rows[new].stale, rows[new].rank) == (False, (1, 1))
+
+
+def test_scores_of_an_earlier_scorer_version_are_stale(small: Task, runs: Path) -> None:
+    """The small task is scored by rouge_l, whose present source is reference/rouge_l@1."""
+    scored = {
+        version: record(
+            *(runs, small, version, lambda *_: GOOD),
+            extra=(Score("item-0", 0, "rouge_l", f"reference/rouge_l@{version}", 0.5),),
+        )
+        for version in ("0", "1")
+    }
+    rows = built(small, runs)
+    assert (rows[scored["0"]].stale, rows[scored["1"]].stale) == (True, False)
+    assert "0, " + scored["0"] + ": stale" in show.render(board.from_folder(small, runs), "text")
+
+
+def test_oracle_arm_is_shown_apart_and_never_ranked(small: Task, runs: Path) -> None:
+    record(runs, small, "oracle", lambda *_: GOOD, name="oracle", oracle=True)
+    record(runs, small, "a", lambda n, _: SOME if n % 2 else BAD, name="a")
+    rows = built(small, runs)
+    assert rows["oracle"].rank is None
+    assert rows["oracle"].oracle
+    assert rows["oracle"].metrics["guidance_accuracy"].value == 1.0
+    assert rows["a"].rank == (1, 1), "an oracle takes no rank"
+    text = show.render(board.from_folder(small, runs), "text")
+    assert "oracle (oracle)" in text
+    assert "not ranked, oracle arm" in text
+
+
+def test_bad_folders_are_listed_with_their_reason_and_block_nothing(small: Task, runs: Path) -> None:
+    for number, (text, _) in enumerate(BAD_MANIFESTS):
+        record(runs, small, f"x{number}", lambda *_: GOOD, name=f"x{number}")
+        (runs / f"x{number}" / "manifest.json").write_text(text)
+    torn = record(runs, small, "torn", lambda *_: GOOD, name="torn")
+    lines = (runs / "torn" / "scores.jsonl").read_text().splitlines(keepends=True)
+    (runs / "torn" / "scores.jsonl").write_text("".join([*lines[:5], lines[5][:30] + "\n", *lines[6:]]))
+    record(runs, small, "fine", lambda *_: GOOD, name="fine")
+    made = board.from_folder(small, runs)
+    rows = {row.run: row for row in made.rows}
+    assert rows["fine"].rank == (1, 1)
+    assert "scores.jsonl, line 6 is not JSON" in rows[torn].note
+    assert sorted(made.unreadable) == [f"x{number}" for number in range(len(BAD_MANIFESTS))]
+    for number, (_, why) in enumerate(BAD_MANIFESTS):
+        assert why in made.unreadable[f"x{number}"]
+    assert json.loads(show.render(made, "json"))["unreadable"] == dict(made.unreadable)
+    for form in ("text", "markdown"):
+        assert "x0: cannot be read" in show.render(made, form).replace("\\", "")
+
+
+WHOLE = {"schema_version": 1, "id": "x", "configuration_digest": "0", "created": "2026", "status": "complete"}
+BAD_MANIFESTS = [
+    ("", "no readable manifest"),
+    ("{", "no readable manifest"),
+    ("[]", "schema version None"),
+    ('{"schema_version": 2}', "schema version 2"),
+    ('{"schema_version": 1}', "was changed after it was written"),
+    (json.dumps({**WHOLE, "system": 3}), "'system'"),
+    (json.dumps({**WHOLE, "system": "a", "identity": {}, "requests": 1, "task": {"name": "small"}}), "on which task"),
+]
+
+
+# --- targets and ties -------------------------------------------------------------------------------------------
+
+
+def test_targets_are_decided_by_the_interval(tmp_path: Path, runs: Path) -> None:
+    many = task.load(str(make_task(tmp_path / "many", [item_row(i, cluster=f"c{i}") for i in range(200)])))
+    for system, failures in (("met", 2), ("open", 15), ("not", 60)):
+        record(runs, many, system, lambda n, _, failures=failures: BAD if n < failures else GOOD, name=system)
+    rows = built(many, runs)
+    for system, state in (("met", "met"), ("open", "undecided"), ("not", "not met")):
+        metric = rows[system].metrics["guidance_accuracy"]
+        assert rows[system].targets["guidance_accuracy"] == state
+        assert metric.low is not None
+        assert metric.high is not None
+        assert (metric.low > 0.9, metric.high > 0.9) == {"met": (1, 1), "undecided": (0, 1), "not met": (0, 0)}[state]
+        assert rows[system].targets["latency_p95_s"] == "met"
+        assert "satisfaction" not in rows[system].targets, "not rated is no verdict"
+    text = show.render(board.from_folder(many, runs), "text")
+    assert "target accuracy > 0.9: met: met; undecided: open; not met: not" in text
+
+
+def test_memory_target_is_decided_by_its_value(small: Task, runs: Path) -> None:
+    for system, peak in (("small", 5e9), ("big", 17e9)):
+        session = {"generate_s": 2.0, "completion_tokens": 4, "responses": 2, "peak_memory_bytes": {"host": peak}}
+        record(runs, small, system, lambda *_: GOOD, name=system, sessions=[session])
+    rows = built(small, runs)
+    assert (rows["small"].targets["peak_memory_bytes"], rows["big"].targets["peak_memory_bytes"]) == ("met", "not met")
+
+
+def test_tie_groups_overlap_and_say_what_could_be_seen(small: Task, runs: Path) -> None:
+    for system, failures in (("top", 0), ("middle", 4), ("low", 9), ("last", 20)):
+        record(runs, small, system, lambda n, _, failures=failures: BAD if n < failures else GOOD, name=system)
+    made = board.from_folder(small, runs)
+    groups = {row.system: row.groups for row in made.rows}
+    assert groups == {"top": ("A",), "middle": ("A", "B"), "low": ("B",), "last": ("C",)}
+    assert {row.system: row.rank for row in made.rows} == {
+        **{"top": (1, 2), "middle": (1, 3), "low": (2, 3)},
+        "last": (4, 4),
+    }
+    assert made.detectable is not None
+    assert 0.1 < made.detectable < 0.6
+    assert (made.items, made.clusters) == (20, 20)
 
 
 # --- gates ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 from harness.stats.compare import paired_difference
 from harness.stats.power import (
     clusters_needed,
+    detectable,
     difference_error,
     minimum_detectable_difference,
     paired_sd,
@@ -98,3 +99,11 @@ def test_what_cannot_be_found_says_so() -> None:
         minimum_detectable_difference(0.5, 10, icc=2)
     with pytest.raises(ValueError, match="alpha < power"):
         minimum_detectable_difference(0.5, 10, alpha=0.9)
+
+
+@pytest.mark.parametrize("df", [5, 30, 119, 400, 4000])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 45, 0.05 / 4950, 1e-9])
+def test_detectable_after_any_correction_is_found_with_its_power(df: int, alpha: float) -> None:
+    least = detectable(0.02, df, alpha, 0.8)
+    assert power_of(least, 0.02, df, alpha) == pytest.approx(0.8, abs=1e-6)
+    assert power_of(100 * least, 0.02, df, alpha) == 1.0
