@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PARALLEL := -n auto --dist loadfile
 
-.PHONY: demo test test-all lint install clean
+.PHONY: demo test test-all lint install browser clean
 
 demo: $(READY)
 	$(BIN)/easyds demo
@@ -13,8 +13,15 @@ demo: $(READY)
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-test-all: lint
+test-all: lint browser
 	$(BIN)/python -m pytest $(PARALLEL)
+
+# The slow tests of the app look at it in Chromium, with a Chinese font. Where there is no apt-get, install both by hand.
+SUDO := $(shell test "$$(id -u)" = 0 || command -v sudo)
+browser:
+	@{ command -v chromium || command -v google-chrome; } >/dev/null && fc-list :lang=zh | grep -q . \
+	|| { $(SUDO) apt-get update && $(SUDO) apt-get install -y chromium fonts-noto-cjk; } \
+	|| { echo "the slow tests need chromium (or google-chrome) and a Chinese font such as fonts-noto-cjk: install them"; exit 1; }
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -164,18 +164,13 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the spec, e.g. steps=60 or lora.r=16; repeat.")
     ] = None,
-    track: Annotated[
-        list[str] | None, typer.Option(help="Pass events on: tensorboard, trackio, wandb or mlflow; repeat.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print how much memory it will need.")] = False,
     form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
 ) -> None:
     """Train a checkpoint in a process of its own. The same command goes on after a kill, to the same weights."""
     from harness.cli.train import train as start
 
     given = {"base": base, "data": None if data is None else str(data), "output": output and str(output), "seed": seed}
-    options = {key: value for key, value in given.items() if value is not None}
-    start(stage, spec, options, settings or [], form, track or [], dry_run)
+    start(stage, spec, {key: value for key, value in given.items() if value is not None}, settings or [], form)
 
 
 @app.command()
@@ -310,6 +305,24 @@ def show_board(
     result = publisher.publish(the_task, runs, leaderboards) if publish else board.from_folder(the_task, runs)
     print(show.render(result, form))
     board.gate_all(result, bars)
+
+
+@app.command("app")
+def serve_app(
+    runs: Runs = Path("runs"),
+    leaderboards: Annotated[
+        Path, typer.Option(help="Folder of published boards, shown where there are no runs.")
+    ] = Path("leaderboards"),
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "-t", help="The YAML file of a task of your own; repeat for several.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
+    browser: Annotated[bool, typer.Option("--browser", help="Open the page in a browser.")] = False,
+) -> None:
+    """Show boards, comparisons, samples and runs in the browser, on this machine only."""
+    from harness.cli.web import serve
+
+    serve(runs, leaderboards, task or [], port, browser)
 
 
 @app.command()

@@ -1,0 +1,142 @@
+"""Intervals drawn: a dot for the value, a line for its 95 % interval, the name above, the number at the end.
+
+The names stand inside the plot, so that a phone shows them whole. Labels of a chart are plain text; tooltips are
+given field by field, never as HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+ROW, AXIS = 46, 56
+"""Height of one row, and of the axis below them, in pixels."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of an interval chart, in the units shown. `faint` draws it grey (too few items)."""
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    label: str
+    faint: bool = False
+
+
+def ink() -> str:
+    """The colour of text, which a chart's text marks do not take from the theme."""
+    return "#e8e8e8" if st.context.theme.type == "dark" else "#2b2f36"
+
+
+def intervals(
+    bars: Sequence[Bar],
+    *,
+    axis: str,
+    domain: tuple[float, float] | None = None,
+    target: float | None = None,
+    zero: bool = False,
+) -> alt.LayerChart:
+    """A dot plot with intervals, in the order given; `target` draws a dashed line, `zero` a solid one at 0."""
+    table = pd.DataFrame(
+        [
+            {
+                "row": index,
+                "name": bar.name,
+                "value": bar.value,
+                "low": bar.value if bar.low is None else bar.low,
+                "high": bar.value if bar.high is None else bar.high,
+                "label": bar.label,
+                "faint": bar.faint,
+            }
+            for index, bar in enumerate(bars)
+        ]
+    )
+    line = 0.0 if zero else target
+    span = domain or _span(table, line)
+    scale = alt.Scale(domain=span, nice=False, clamp=True)
+    x = alt.X("value:Q", title=axis, scale=scale)
+    y = alt.Y("row:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
+    shade = alt.condition("datum.faint", alt.value("#8d939c"), alt.value(_accent()))
+    tips = [alt.Tooltip("name:N", title=" "), alt.Tooltip("label:N", title=axis)]
+    base = alt.Chart(table)
+    layers = [
+        base.mark_rule(strokeWidth=3, opacity=0.55, yOffset=7).encode(
+            x=alt.X("low:Q", title=axis, scale=scale), x2="high:Q", y=y, color=shade, tooltip=tips
+        ),
+        base.mark_circle(size=90, opacity=1, yOffset=7).encode(x=x, y=y, color=shade, tooltip=tips),
+        *_named(base, y),
+    ]
+    if line is not None:
+        mark = pd.DataFrame({"value": [line]})
+        layers.insert(
+            0,
+            alt.Chart(mark)
+            .mark_rule(strokeDash=[1, 0] if zero else [5, 4], opacity=0.8, color=ink())
+            .encode(x=alt.X("value:Q", scale=scale)),
+        )
+    return _finished(layers, len(table))
+
+
+def rank_spans(
+    names: Sequence[str], spans: Sequence[tuple[int, int]], *, axis: str, labels: Sequence[str]
+) -> alt.LayerChart:
+    """A thick line from the best to the worst rank of each system: systems whose lines overlap are not told apart."""
+    table = pd.DataFrame(
+        [
+            {"row": index, "name": name, "best": best, "worst": worst, "label": label}
+            for index, (name, (best, worst), label) in enumerate(zip(names, spans, labels, strict=True))
+        ]
+    )
+    last = max(2, int(table["worst"].max()))
+    scale = alt.Scale(domain=[0.5, last + 0.5], nice=False)
+    ticks = alt.Axis(values=list(range(1, last + 1)), format="d", grid=True)
+    x = alt.X("best:Q", title=axis, scale=scale, axis=ticks)
+    y = alt.Y("row:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
+    tips = [alt.Tooltip("name:N", title=" "), alt.Tooltip("label:N", title=axis)]
+    base = alt.Chart(table)
+    layers = [
+        base.mark_rule(strokeWidth=9, strokeCap="round", opacity=0.55, color=_accent(), yOffset=7).encode(
+            x=x, x2="worst:Q", y=y, tooltip=tips
+        ),
+        base.mark_circle(size=110, opacity=1, color=_accent(), yOffset=7)
+        .transform_filter("datum.best == datum.worst")
+        .encode(x=x, y=y, tooltip=tips),
+        *_named(base, y),
+    ]
+    return _finished(layers, len(table))
+
+
+def _finished(layers: Sequence[alt.Chart], rows: int) -> alt.LayerChart:
+    chart: alt.LayerChart = alt.layer(*layers).properties(height=ROW * rows + AXIS).configure_view(stroke=None)
+    return chart
+
+
+def _accent() -> str:
+    return "#6aa9f0" if st.context.theme.type == "dark" else "#1f5fa8"
+
+
+def _named(base: alt.Chart, y: alt.Y) -> list[alt.Chart]:
+    """The row's name at the left and its label at the right, each on a halo that keeps it readable over lines."""
+    paper = "#0e1117" if st.context.theme.type == "dark" else "#ffffff"
+    halo = {"stroke": paper, "strokeWidth": 5, "strokeJoin": "round"}
+    found = []
+    for style in (halo, {"color": ink()}):
+        shared: dict[str, Any] = {"baseline": "middle", "fontSize": 13, "yOffset": -11, "limit": 240, **style}
+        found.append(base.mark_text(align="left", **shared).encode(x=alt.value(2), y=y, text="name:N"))
+        found.append(base.mark_text(align="right", **shared).encode(x=alt.value("width"), y=y, text="label:N"))
+    return found
+
+
+def _span(table: pd.DataFrame, target: float | None) -> tuple[float, float]:
+    low, high = float(table["low"].min()), float(table["high"].max())
+    if target is not None:
+        low, high = min(low, target), max(high, target)
+    margin = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
+    return low - margin, high + margin

@@ -1,0 +1,61 @@
+"""Runs for the app to show, made by the real runner with control systems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from app_support import ENTRY, HOSTILE, HOSTILE_NAME, Open, execute
+from streamlit.testing.v1 import AppTest
+from support import item_row, make_task
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder of runs and its task: sixty problems of ds-trace, four controls, one of them run again with a limit."""
+    folder = tmp_path_factory.mktemp("shown")
+    simulate = {"split": "test", "clusters": 30, "seed": 5, "families": ["stack", "queue"], "difficulties": [1, 2]}
+    file = make_task(folder / "task", items=None, simulate=simulate, scorers=["trace", "rouge_l"])
+    for control in ("reference", "prior", "generic", "null"):
+        execute(folder / "runs", file, control)
+    execute(folder / "runs", file, "parrot", limit=4)
+    return folder / "runs", file
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Runs whose system name, dialogue, responses, key points and topics are hostile."""
+    folder = tmp_path_factory.mktemp("hostile")
+    points = {"diagnosis": HOSTILE, "location": HOSTILE, "next_steps": [HOSTILE]}
+    changes = {"references": [HOSTILE], "key_points": points, "answer": HOSTILE, "misconception": HOSTILE}
+    rows = [
+        item_row(
+            number,
+            messages=[{"role": "user", "content": HOSTILE}],
+            knowledge_point=HOSTILE_NAME,
+            cluster=f"c{number} {HOSTILE_NAME}",
+            **changes,
+        )
+        for number in range(6)
+    ]
+    file = make_task(folder / "task", rows, description={"zh": HOSTILE, "en": HOSTILE}, scorers=["trace", "rouge_l"])
+    execute(folder / "runs", file, "reference", name=HOSTILE_NAME)
+    execute(folder / "runs", file, "parrot", name=HOSTILE_NAME + " 2")
+    return folder / "runs", file
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
+    """`opened(page, lang, (runs, task file), **query)`: that page of the app, run once in this process."""
+
+    def open_page(page: str, lang: str, place: tuple[Path, Path], **query: str | list[str]) -> AppTest:
+        monkeypatch.setenv("EASYDS_APP_RUNS", str(place[0]))
+        monkeypatch.setenv("EASYDS_APP_TASK", str(place[1]))
+        at = AppTest.from_file(ENTRY, default_timeout=60)
+        at.query_params["lang"] = lang
+        for name, value in query.items():
+            at.query_params[name] = value
+        at.run()
+        return at if page == "overview" else at.switch_page(f"app_pages/{page}.py").run()
+
+    return open_page
