@@ -11,14 +11,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import EasyDSError, EnvironmentProblem, UsageError
-from harness.record import lock, read_lines, write_json
+from harness.record import lock, write_json
 
 GIVEN, LOG, EVENTS, RESULT = "given.json", "log.txt", "events.jsonl", "result.json"
 Tell = Callable[[Mapping[str, Any]], None]
@@ -73,6 +75,24 @@ def run(order: Order, tell: Tell | None = None) -> dict[str, Any]:
         os.close(holder)
 
 
+def estimate(order: Order) -> dict[str, Any]:
+    """The memory that a stage will need (`trainers.preflight.report`); nothing is written to its folder.
+
+    Raises UsageError for an executable, StageFailed in the stage's own words if its spec is not right.
+    """
+    if os.sep in order.stage:
+        raise UsageError("memory is estimated for stages by name, not for programs.")
+    with tempfile.TemporaryDirectory() as folder:
+        spec = Path(folder) / "spec.json"
+        write_json(spec, dict(order.spec))
+        done = subprocess.run([*order.command(spec), "--dry-run"], capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        raise StageFailed(last.removeprefix("trainers: "), done.returncode)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def _claim(output: Path, order: Order) -> Path:
     """Where the spec lies for the stage to read. Raises UsageError if the folder was begun with another."""
     path = output / GIVEN
@@ -91,7 +111,7 @@ def _claim(output: Path, order: Order) -> Path:
 
 
 def _run(command: list[str], output: Path, tell: Tell | None) -> None:
-    killed_before = _kills()
+    killed_before, tail = _kills(), Tail(output / EVENTS)
     with open(output / LOG, "ab") as log:
         start = log.tell()
         try:
@@ -100,7 +120,7 @@ def _run(command: list[str], output: Path, tell: Tell | None) -> None:
             raise UsageError(f"{command[0]} cannot be started: {error.strerror}.") from error
         _first_to_die(process.pid)
         try:
-            _follow(process, output / EVENTS, tell)
+            _follow(process, tail, tell)
         except BaseException:
             process.send_signal(signal.SIGINT)
             process.wait()
@@ -126,19 +146,53 @@ def _kills() -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
-def _follow(process: subprocess.Popen[bytes], events: Path, tell: Tell | None) -> None:
+def _follow(process: subprocess.Popen[bytes], tail: Tail, tell: Tell | None) -> None:
     """Wait for the process, telling of its events. Those written before it was started are told too."""
-    told = 0
     while True:
         ended = process.poll() is not None
         if tell is not None:
-            rows = list(read_lines(events))
-            for row in rows[min(told, len(rows)) :]:
+            for row in tail.rows(ended):
                 tell(row)
-            told = len(rows)
         if ended:
             return
         time.sleep(POLL_S)
+
+
+class Tail:
+    """The events of a stage as they come, each once; made before its process is started.
+
+    A stage that goes on first replaces the file by one without the events that will happen again. So what lies there
+    before is not told until the file has changed, or the process has ended.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read = path, 0
+        self._before = self._state()
+
+    def _state(self) -> tuple[int, int]:
+        """(file, bytes in it)."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return 0, 0
+        return found.st_ino, found.st_size
+
+    def rows(self, ended: bool) -> Iterator[dict[str, Any]]:
+        """Whole lines not told yet; lines that are no JSON objects are passed over: a foreign program wrote them."""
+        state = self._state()
+        if (state == self._before and not ended) or state[1] <= self._read:
+            return
+        self._before = (0, 0)
+        with open(self._path, "rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._read += len(line)
+                with suppress(ValueError):
+                    row = json.loads(line)
+                    if isinstance(row, dict):
+                        yield row
 
 
 def _failure(code: int, output: Path, start: int, starved: bool) -> StageFailed:

@@ -1,11 +1,16 @@
-"""Run one stage: `python -m trainers NAME spec.json`. Exit codes as for easyds."""
+"""Run one stage: `python -m trainers NAME spec.json`. Exit codes as for easyds.
+
+With `--dry-run` after it nothing is trained: the memory that the stage will need is printed as JSON.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from harness.errors import EasyDSError, EnvironmentProblem, UsageError, unknown
 
@@ -22,18 +27,33 @@ STAGES = {
 def main(args: list[str]) -> int:
     try:
         table = {**STAGES, **{point.name: point.value for point in entry_points(group="easyds.candidates")}}
-        if len(args) != 2:
+        dry = args[2:] == ["--dry-run"]
+        if len(args) != 2 + dry:
             raise UsageError(f"usage: python -m trainers NAME spec.json (NAME is one of {', '.join(table)}).")
-        name, spec = args
+        name, spec = args[:2]
         if name not in table:
             raise unknown("stage", name, list(table), "python -m trainers")
-        run_stage(table[name], Path(spec))
+        if dry:
+            print(json.dumps(estimate(name, table[name], Path(spec))))
+        else:
+            run_stage(table[name], Path(spec))
     except EasyDSError as error:
         print(f"trainers: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def estimate(name: str, target: str, spec: Path) -> dict[str, Any]:
+    """What a stage will need. Raises UsageError for one that memory is not estimated for."""
+    module = import_module(target.partition(":")[0])
+    if not issubclass(kind := module.Spec, import_module("trainers.trl").TrainSpec):
+        raise UsageError(f"memory is not estimated for the stage {name}.")
+    from trainers.preflight import report
+    from trainers.stage import read_spec
+
+    return report(name, read_spec(kind, spec))
 
 
 def run_stage(target: str, spec: Path) -> None:

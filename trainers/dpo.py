@@ -84,8 +84,8 @@ def run(path: Path) -> None:
         stage.finish(pairs=len(pairs), checkpoint_digest=checkpoint.checkpoint_digest(str(stage.folder / CHECKPOINT)))
 
 
-def watch(spec: Spec, step: int, values: dict[str, Any]) -> str:
-    """What is wrong with an update in a few words, or "". Adds the chosen answers' drift in nats to its values.
+def watch(spec: Spec, step: int, values: dict[str, Any]) -> None:
+    """Adds the chosen answers' drift in nats to the values of an update.
 
     Before the first update the policy is the reference: margin 0, a sigmoid loss of ln 2. Raises EnvironmentProblem if
     it is not, which means that the reference is another model (an adapter that was not merged).
@@ -95,12 +95,8 @@ def watch(spec: Spec, step: int, values: dict[str, Any]) -> str:
             f"dpo: at the first step the margin is {values['margin']:.4f}, not 0: the reference is not the model that "
             "training begins with. Merge the base's adapter first."
         )
-    drift = values["chosen_drift"] = values["chosen_reward"] / spec.beta
-    return f"the chosen answers are {-drift:.0f} nats less likely than at the start" if drift < COLLAPSE else ""
+    values["chosen_drift"] = values["chosen_reward"] / spec.beta
 
-
-COLLAPSE = -20.0
-"""Drift of the chosen answers' log-probability, in nats, below which the policy is falling apart."""
 
 NAMES = {
     "rewards/margins": "margin",

@@ -78,7 +78,7 @@ def run(path: Path) -> None:
             processing_class=loaded.tokenizer,
             peft_config=trl.adapter(spec, loaded),
         )
-        trl.train(trainer, stage, NAMES)
+        trl.train(trainer, stage, NAMES, ended)
         checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False)
         stage.finish(
             prompts=len(prompts),
@@ -87,12 +87,17 @@ def run(path: Path) -> None:
         )
 
 
+def ended(step: int, values: dict[str, Any]) -> None:
+    """TRL tells the share of answers that did not come to an end; ours is the share that did."""
+    values["ended"] = 1.0 - values["ended"]
+
+
 NAMES = {
     "reward": "reward",
     "reward_std": "reward_std",
-    "kl": "kl_per_token",
+    "kl": "reference_kl_per_token",
     "entropy": "entropy",
     "completions/mean_length": "length",
-    "completions/clipped_ratio": "unended",
+    "completions/clipped_ratio": "ended",
     "frac_reward_zero_std": "no_signal",
 }

@@ -26,6 +26,7 @@ from harness.digest import digest, file_digest
 from harness.errors import EnvironmentProblem, UsageError
 from harness.measure import peak_memory, versions
 from harness.record import Lines, lock, read_lines, write_json
+from trainers.alarms import ALARM, Alarms
 
 SPEC, EVENTS, STATES, CHECKPOINT, RESULT, WHOLE = (
     "spec.json",
@@ -153,22 +154,34 @@ class Stage:
     def _cut_events(self) -> None:
         """Drop the events after the step that is gone on from: they will happen again."""
         path = self.folder / EVENTS
+        kept: list[dict[str, Any]] = []
         if path.exists() and not self.done:
             kept = [row for row in read_lines(path) if row["step"] <= self.step]
             temporary = path.with_suffix(".tmp")
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
             os.replace(temporary, path)
-        self._events = Lines(path)
+        self._events, self._alarms = Lines(path), Alarms(kept)
 
     def event(self, step: int, phase: str, **values: Any) -> None:
-        """Append one row to events.jsonl. Raises EnvironmentProblem if a loss or a norm is not a finite number."""
-        for key, value in values.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise EnvironmentProblem(
-                    f"{self.name}: {key} became {value} at step {step}. A lower learning_rate is the usual cure; "
-                    f"the last whole state is kept in {self.folder / STATES}."
-                )
-        self._events.append({"step": step, "phase": phase, "seconds": round(self.seconds, 3), **values})
+        """Append one row to events.jsonl, and the alarms that it raises. `memory` is the peak in bytes so far (GPU, else host).
+
+        Raises EnvironmentProblem if a loss or a norm is not a finite number; then the alarm stands there alone.
+        """
+        memory = peak_memory()
+        facts = {"seconds": round(self.seconds, 3), "memory": memory.get("device", memory["host"])}
+        row = {"step": step, "phase": phase, **facts, **values}
+        broken = next(
+            (key for key, value in values.items() if isinstance(value, float) and not math.isfinite(value)), ""
+        )
+        if not broken:
+            self._events.append(row)
+        for alarm in self._alarms.see(row):
+            self._events.append({"step": step, "phase": ALARM, "seconds": row["seconds"], **alarm})
+        if broken:
+            raise EnvironmentProblem(
+                f"{self.name}: {broken} became {values[broken]} at step {step}. A lower learning_rate is the usual cure; "
+                f"the last whole state is kept in {self.folder / STATES}."
+            )
 
     @contextmanager
     def saving(self, step: int) -> Iterator[Path]:

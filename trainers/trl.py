@@ -18,7 +18,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from harness.errors import UsageError
 from harness.record import read_lines
-from trainers import checkpoint
+from trainers import checkpoint, preflight
 from trainers.checkpoint import Loaded, Lora
 from trainers.data import Columns, require_file
 from trainers.rewards import GOLD
@@ -77,7 +77,11 @@ def opened(name: str, kind: type[T], path: Path, checkpoints: tuple[str, ...] = 
 
 
 def load(spec: TrainSpec, stage: Stage) -> Loaded:
-    """The base of a stage; one that is an adapter is merged into `base/`."""
+    """The base of a stage; one that is an adapter is merged into `base/`.
+
+    Raises EnvironmentProblem before anything is loaded if the training will not fit into memory.
+    """
+    preflight.require_fit(stage.name, spec)
     return checkpoint.load(spec.base, spec.lora, stage.folder / "base")
 
 
@@ -118,16 +122,16 @@ def adapter(spec: TrainSpec, loaded: Loaded, *, head: bool = False) -> Any:
     return spec.lora.config(loaded.folder, head=head) if spec.lora else None
 
 
-Check = Callable[[int, dict[str, Any]], str]
-"""Looks at the values of an update before they are written; returns an alarm, or ""."""
+Refine = Callable[[int, dict[str, Any]], None]
+"""Looks at the values of an update before they are written, and adds what follows from them."""
 
 
 class Record(TrainerCallback):
     """Writes our events, and keeps the trainer's states as ours: moved into the stage's folder once they are whole."""
 
-    def __init__(self, stage: Stage, names: Mapping[str, str], check: Check | None) -> None:
+    def __init__(self, stage: Stage, names: Mapping[str, str], refine: Refine | None) -> None:
         """`names`: which of TRL's values go into the events, and under what name."""
-        self.stage, self._check = stage, check
+        self.stage, self._refine = stage, refine
         self._names = {
             "loss": "loss",
             "learning_rate": "learning_rate",
@@ -144,9 +148,9 @@ class Record(TrainerCallback):
         values = {ours: logs[theirs] for theirs, ours in self._names.items() if theirs in logs}
         if "tokens" in values:
             values["tokens"] = int(values["tokens"]) + self._tokens_before
-        if self._check and (alarm := self._check(state.global_step, values)):
-            values["alarm"] = alarm
-        self.stage.event(state.global_step, self.stage.name, **values)
+        if self._refine:
+            self._refine(state.global_step, values)
+        self.stage.event(state.global_step, self.stage.name, steps=state.max_steps, **values)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         made = Path(args.output_dir) / f"checkpoint-{state.global_step}"
@@ -156,10 +160,10 @@ class Record(TrainerCallback):
         made.rmdir()
 
 
-def train(trainer: Any, stage: Stage, names: Mapping[str, str], check: Check | None = None) -> None:
+def train(trainer: Any, stage: Stage, names: Mapping[str, str], refine: Refine | None = None) -> None:
     """Run a TRL trainer to its end, from the stage's newest whole state if there is one."""
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Record(stage, names, check))
+    trainer.add_callback(Record(stage, names, refine))
     try:
         trainer.train(resume_from_checkpoint=str(stage.state) if stage.state else None)
     finally:

@@ -164,13 +164,18 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the spec, e.g. steps=60 or lora.r=16; repeat.")
     ] = None,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Pass events on: tensorboard, trackio, wandb or mlflow; repeat.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print how much memory it will need.")] = False,
     form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
 ) -> None:
     """Train a checkpoint in a process of its own. The same command goes on after a kill, to the same weights."""
     from harness.cli.train import train as start
 
     given = {"base": base, "data": None if data is None else str(data), "output": output and str(output), "seed": seed}
-    start(stage, spec, {key: value for key, value in given.items() if value is not None}, settings or [], form)
+    options = {key: value for key, value in given.items() if value is not None}
+    start(stage, spec, options, settings or [], form, track or [], dry_run)
 
 
 @app.command()

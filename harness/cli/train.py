@@ -1,31 +1,64 @@
-"""`easyds train`: a spec from a file and options, the stage as a child, its events as a line now and then."""
+"""`easyds train`: a spec from a file and options, the stage as a child, its events shown and passed on."""
 
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from harness import stages
-from harness.cli.progress import EVERY_S, duration
-from harness.errors import UsageError, printable, unknown
+from harness.cli.progress import duration
+from harness.cli.watch import Follow
+from harness.errors import UsageError, unknown
+from harness.trackers import open_tracker
 
 
-def train(stage: str, path: Path | None, given: Mapping[str, Any], settings: Sequence[str], form: str) -> None:
-    """Run the stage and print its result."""
+def train(
+    stage: str,
+    path: Path | None,
+    given: Mapping[str, Any],
+    settings: Sequence[str],
+    form: str,
+    track: Sequence[str] = (),
+    dry_run: bool = False,
+) -> None:
+    """Run the stage and print its result, or with `dry_run` only what memory it will need."""
     if form not in ("text", "json"):
         raise unknown("format", form, ["text", "json"], "--format")
     spec = merged(path, given, settings)
-    result = stages.run(stages.Order(stage, spec), Follow(stage))
+    order = stages.Order(stage, spec)
+    if dry_run:
+        _print_estimate(stages.estimate(order), form)
+        return
+    with ExitStack() as opened:
+        listeners: list[Callable[[Mapping[str, Any]], None]] = [opened.enter_context(Follow(stage))]
+        listeners += [opened.enter_context(closing(open_tracker(name, order.output))) for name in track]
+
+        def tell(event: Mapping[str, Any]) -> None:
+            for listener in listeners:
+                listener(event)
+
+        result = stages.run(order, tell)
     if form == "json":
         print(json.dumps(result, ensure_ascii=False, indent=1))
         return
     checkpoint = Path(spec["output"]) / "checkpoint"
     where = f", checkpoint: hf/{checkpoint.resolve()}" if checkpoint.is_dir() else ""
     print(f"{stage}: done in {duration(float(result.get('seconds', 0)))}{where}")
+
+
+def _print_estimate(found: Mapping[str, Any], form: str) -> None:
+    if form == "json":
+        print(json.dumps(found, indent=1))
+        return
+    load = found["load"]
+    trained = f"{found['trained']:,} of {found['parameters']:,} weights trained"
+    print(f"{found['stage']} on {load['device']}: {load['rows']} rows of at most {load['length']} tokens, {trained}")
+    for name, value in {**found["bytes"], "available": found["available_bytes"]}.items():
+        print(f"{name:<12}{value / 1e9:10.3f} GB")
+    print("it fits" if found["fits"] else "it does not fit")
 
 
 def merged(path: Path | None, given: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -59,24 +92,3 @@ def _put(spec: dict[str, Any], keys: Sequence[str], text: str) -> None:
         spec[keys[-1]] = json.loads(text)
     except ValueError:
         spec[keys[-1]] = text
-
-
-class Follow:
-    """Tells of events on stderr: a line every ten seconds, and every alarm at once."""
-
-    def __init__(self, stage: str) -> None:
-        self._stage, self._spoken = stage, time.monotonic()
-
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        now = time.monotonic()
-        if "alarm" in event:
-            print(printable(f"{self._stage}: step {event.get('step')}: {event['alarm']}"), file=sys.stderr, flush=True)
-        elif now - self._spoken >= EVERY_S:
-            self._spoken = now
-            values = (f"{key} {value:.4g}" for key, value in event.items() if key in _SHOWN and value is not None)
-            print(
-                printable(f"{self._stage}: step {event.get('step')}, {', '.join(values)}"), file=sys.stderr, flush=True
-            )
-
-
-_SHOWN = ("loss", "reward", "margin", "accuracy", "kl", "kl_per_token", "grad_norm", "tokens")
