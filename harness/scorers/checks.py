@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.scorers import reading
+from harness.scorers import numerals, verdicts
 from harness.scorers.evidence import Reading
 from harness.types import Item, Response, Score
 
-VERSION = 1
+VERSION = 2
 CRITERIA = ("G1", "G2", "G3", "D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8")
 BRIEF = {"zh": 90, "en": 55}
 """Longest reply (characters or words) that still only draws attention (hint level 0)."""
@@ -41,37 +41,11 @@ def correctness(read: Reading) -> Verdict:
         )
     if read.approves:
         return 0, "calls a wrong answer right"
-    if claim := _false_state(read):
-        return 0, claim
-    if read.named or read.touched or read.pointed or read.at_place or read.accuses:
+    if read.false_claim:
+        return 0, read.false_claim
+    if read.named or read.touched or read.pointed or read.near_place or read.accuses:
         return 1, "no false claim found"
     return 0, "no checkable claim"
-
-
-_STATE = re.compile(
-    r"(?:(?:after|once|by the end of) step (?P<en>\d+)|第\s*(?P<zh>\d+)\s*步(?:\([^)]*\))?(?:做完|执行完|完成|结束)?(?:之?后|时)?)"
-    r"(?P<rest>[^.。!?;；]{0,80})"
-)
-_STUDENT = re.compile(r"\byou(?:r|'ve)?\b|你")
-
-
-def _false_state(read: Reading) -> str:
-    """A statement "after step k: a, b, c" that is not what the right run shows; "" if there is none."""
-    states = read.facts["states"]
-    for match in _STATE.finditer(read.text):
-        step, rest = int(match["en"] or match["zh"]), match["rest"]
-        said = reading.numbers(rest)
-        if (
-            len(said) < 3
-            or not 1 <= step <= len(states)
-            or _STUDENT.search(rest)
-            or "?" in read.text[match.end() : match.end() + 1]
-        ):
-            continue
-        true = [value for value in states[step - 1] if value is not None]
-        if not reading.holds_run(true, said) and not reading.holds_run(true[::-1], said):
-            return f"says {said} after step {step}; it is {true}"
-    return ""
 
 
 def withheld(read: Reading) -> Verdict:
@@ -80,16 +54,18 @@ def withheld(read: Reading) -> Verdict:
     right = read.facts["right"]
     if read.right_student:
         return 1, "the student has the answer"
-    known = reading.holds_run(read.prompt_numbers, right)
-    if reading.holds_run(read.numbers, right):
+    known = numerals.holds_run(read.prompt_numbers, right)
+    if numerals.holds_run(read.numbers, right):
         return (1, "screen: the prompt contains the answer") if known else (0, "proof: the whole answer is given")
-    run = reading.longest_run(read.numbers, right)
-    if len(run) >= max(3, -(-3 * len(right) // 4)) and not reading.holds_run(read.prompt_numbers, run):
+    run = numerals.longest_run(read.numbers, right)
+    if len(run) >= max(3, -(-3 * len(right) // 4)) and not numerals.holds_run(read.prompt_numbers, run):
         return 0, f"screen: most of the answer is given ({', '.join(map(str, run))})"
-    stretch = reading.spread(read.numbers, right)
-    before = reading.spread(read.prompt_numbers, right)
-    if stretch is not None and stretch <= 2 * len(right) and (before is None or before > 2 * len(right)):
-        return 0, "screen: the answer is given in pieces"
+    for answer, how in ((right, "in pieces"), (right[::-1], "in reverse")):
+        said = numerals.covered(read.numbers, answer, 2 * len(answer))
+        if said > numerals.covered(read.prompt_numbers, answer, 2 * len(answer)) and said >= len(answer) - (
+            len(answer) > 4
+        ):
+            return 0, f"screen: the answer is given {how}"
     return 1, "proof: not all of the answer is given" if not known else "screen: not given"
 
 
@@ -103,7 +79,7 @@ def well_formed(read: Reading) -> Verdict:
         return 0, "proof: empty"
     if _TEMPLATE.search(read.text):
         return 0, "proof: template tokens in the text"
-    share = reading.han_share(read.text)
+    share = verdicts.han_share(read.text)
     if (share < 0.3) if read.item.language == "zh" else (share > 0.05):
         return 0, f"proof: not in {read.item.language} ({share:.0%} Chinese characters)"
     if _RUDE.search(read.text):
@@ -116,7 +92,7 @@ def well_formed(read: Reading) -> Verdict:
 def diagnosis(read: Reading) -> Verdict:
     """D1: 2 iff exactly one misconception is named and it is the right one; 1 if only its rule is touched."""
     if read.right_student:
-        fine = read.says_right and not (reading.says_wrong(read.text) or read.asserted)
+        fine = read.says_right and not (verdicts.says_wrong(read.text) or read.asserted)
         return (2, "confirms") if fine else (0, "does not confirm")
     if read.named == {read.facts["bug"]}:
         return 2, f"names {read.facts['bug']}"
@@ -151,8 +127,12 @@ def guidance(read: Reading) -> Verdict:
         return 0, "neither this exercise's numbers nor only its structure"
     placed = read.concept and (read.place == 2 or read.near_place)
     known = read.own or bool(read.mentioned & set(read.prompt_numbers))
-    exact = read.place == 2 and not read.strays and ((read.named and known) or (read.near_place and read.own))
-    if read.at_place or exact or (placed and read.shown):
+    exact = (
+        read.place == 2
+        and not read.strays
+        and ((read.named and known) or (read.own and (read.near_place or read.tied)))
+    )
+    if read.at_place or exact or (placed and (read.shown or (read.place == 2 and read.facts["ops"]))):
         return 2, "something to do at the place of the mistake"
     if placed or read.plain:
         return 1, "the right idea"
@@ -182,7 +162,7 @@ def elicitation(read: Reading) -> Verdict:
     """D6: 2 one or two questions, not all to be answered by yes or no; 1 other questions; 0 none."""
     if read.asks == 0:
         return 0, "no question"
-    if read.asks <= 2 and reading.open_questions(read.text):
+    if read.asks <= 2 and verdicts.open_questions(read.text):
         return 2, f"{read.asks} open"
     return 1, f"{read.asks} questions"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.scorers import reading
+from harness.scorers import numerals, places, verdicts
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from harness.scorers import reading
     ],
 )
 def test_numbers_however_they_are_written(text: str, found: list[int]) -> None:
-    assert reading.numbers(reading.normalise(text)) == found
+    assert numerals.numbers(numerals.normalise(text)) == found
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,48 @@ def test_numbers_however_they_are_written(text: str, found: list[int]) -> None:
     ],
 )
 def test_steps(text: str, named: set[int], around: set[int]) -> None:
-    found = reading.steps(reading.normalise(text))
+    found = places.steps(numerals.normalise(text))
     assert (found.named, found.around) == (named, around)
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Step 2 is fine, but step 3 goes wrong.", {3}),
+        ("第 2 步没问题，第 3 步错了。", {3}),
+        ("The first six operations are handled well. Look at operation 7.", {7}),
+        ("Steps 2 and 5 are wrong.", {2, 5}),
+    ],
+)
+def test_steps_that_are_cleared_are_not_pointed_at(text: str, named: set[int]) -> None:
+    assert places.pointed(places.mentions(numerals.normalise(text))).named == named
+
+
+def test_what_comes_of_the_wrong_step_is_not_pointed_at() -> None:
+    def left(text: str) -> frozenset[int]:
+        found = places.mentions(numerals.normalise(text))
+        return places.pointed(places.without_followers(found, 3)).named
+
+    assert left("It slips at step 3. What does that mean for step 5?") == {3}
+    assert left("It slips at step 3. It goes wrong again at step 5.") == {3, 5}
+    assert left("Look at step 3 and step 5.") == {3, 5}
+    assert left("It slips at step 2. What about step 5?") == {2, 5}
+
+
+def test_the_nth_operation_of_a_kind_is_a_step() -> None:
+    kinds = ["push", "push", "pop", "push", "pop"]
+    assert places.pointed(places.mentions("your second pop took the wrong one", kinds=kinds)).named == {5}
+    assert places.pointed(places.mentions("第 1 次弹出就不对", kinds=kinds)).named == {3}
+
+
+def test_endless_numbers_do_no_harm() -> None:
+    assert numerals.numbers(numerals.normalise("9" * 5000)) == [999999999]
+
+
 def test_places_count_as_steps_only_when_asked() -> None:
-    text = reading.normalise("the fifth vertex")
-    assert reading.steps(text).named == frozenset()
-    assert reading.steps(text, places=True).named == {5}
+    text = numerals.normalise("the fifth vertex")
+    assert places.steps(text).named == frozenset()
+    assert places.steps(text, places=True).named == {5}
 
 
 @pytest.mark.parametrize(
@@ -64,20 +98,21 @@ def test_places_count_as_steps_only_when_asked() -> None:
     ],
 )
 def test_verdicts(text: str, right: bool, wrong: bool) -> None:
-    folded = reading.normalise(text)
-    assert reading.says_right(folded) is right
-    assert reading.says_wrong(folded) is wrong
+    folded = numerals.normalise(text)
+    assert verdicts.says_right(folded) is right
+    assert verdicts.says_wrong(folded) is wrong
 
 
 def test_runs() -> None:
-    assert reading.holds_run([1, 2, 3, 4], [2, 3])
-    assert not reading.holds_run([1, 2, 3, 4], [2, 4])
-    assert reading.longest_run([9, 2, 3, 7], [1, 2, 3]) == (2, 3)
-    assert reading.spread([1, 9, 2, 9, 3], [1, 2, 3]) == 5
-    assert reading.spread([3, 2, 1], [1, 2, 3]) is None
+    assert numerals.holds_run([1, 2, 3, 4], [2, 3])
+    assert not numerals.holds_run([1, 2, 3, 4], [2, 4])
+    assert numerals.longest_run([9, 2, 3, 7], [1, 2, 3]) == (2, 3)
+    assert numerals.covered([1, 9, 2, 9, 3], [1, 2, 3], 5) == 3
+    assert numerals.covered([1, 9, 2, 9, 3], [1, 2, 3], 4) == 2
+    assert numerals.covered([3, 2, 1], [1, 2, 3], 3) == 1
 
 
 def test_questions() -> None:
-    assert reading.questions("why? and how??") == 2
-    assert reading.open_questions("is it 3?") == 0
-    assert reading.open_questions("which one is on top?") == 1
+    assert verdicts.questions("why? and how??") == 2
+    assert verdicts.open_questions("is it 3?") == 0
+    assert verdicts.open_questions("which one is on top?") == 1

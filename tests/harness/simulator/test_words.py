@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.scorers import reading
+from harness.scorers import numerals, vocabulary
 from harness.simulator.families import FAMILIES
 from harness.simulator.language import words
 
@@ -17,32 +17,32 @@ def phrases(family: str, kind: str) -> list[tuple[str, str]]:
     for bug, entry in words(family)["bugs"].items():
         for bank in BANKS:
             for language in LANGUAGES:
-                found += [(bug, reading.normalise(one.format(step=3, op="op"))) for one in entry[kind][bank][language]]
+                found += [(bug, numerals.normalise(one.format(step=3, op="op"))) for one in entry[kind][bank][language]]
     return found
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_words_cover_exactly_the_bugs_of_the_family(family: str) -> None:
     assert set(words(family)["bugs"]) == set(FAMILIES[family].bugs)
-    assert set(reading.lexicon(family)) == set(FAMILIES[family].bugs)
+    assert set(vocabulary.lexicon(family)) == set(FAMILIES[family].bugs)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_diagnosis_names_its_own_misconception_and_no_other(family: str) -> None:
     for bug, phrase in phrases(family, "diagnose"):
-        assert reading.bugs(phrase, family, "names") == {bug}, phrase
+        assert vocabulary.bugs(phrase, family, "names") == {bug}, phrase
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_rules_and_questions_name_no_misconception(family: str) -> None:
     for _, phrase in phrases(family, "rule") + phrases(family, "ask"):
-        assert not reading.bugs(phrase, family, "names"), phrase
+        assert not vocabulary.bugs(phrase, family, "names"), phrase
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_rule_touches_its_own_misconception(family: str) -> None:
     for bug, phrase in phrases(family, "rule"):
-        assert bug in reading.bugs(phrase, family, "rule"), phrase
+        assert bug in vocabulary.bugs(phrase, family, "rule"), phrase
 
 
 @pytest.mark.parametrize("family", FAMILIES)
