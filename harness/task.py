@@ -170,12 +170,13 @@ def read_item(row: Mapping[str, Any], where: str) -> Item:
         if name not in row:
             raise UsageError(f"{where}: the field '{name}' is missing.")
     try:
-        return _item(row)
+        return to_item(row)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{where}: {error}.") from error
 
 
-def _item(row: Mapping[str, Any]) -> Item:
+def to_item(row: Mapping[str, Any]) -> Item:
+    """The item of one row of items.jsonl. Raises KeyError, TypeError or ValueError, in words, for what is none."""
     for name in ("id", "cluster", "language", "knowledge_point", "split", "answer"):
         if not isinstance(row[name], str):
             raise TypeError(f"'{name}' must be a string")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +205,32 @@ def record(
         sources = [source, *dict.fromkeys(one.source for one in extra if one.source != "unused@1")]
         run.update(**{"status": "complete", "missing": 0, "scorers": sources, **fields})
         return run.id
+
+
+def in_a_fork(work: Callable[[], object]) -> BaseProcess:
+    """`work` in a forked child of this process: what is imported here need not be imported again."""
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    return process
+
+
+def kill_at_a_state(stage: Callable[[Path], object], spec: Path, output: Path) -> None:
+    """Start a stage in a child and kill it (SIGKILL) once a whole state lies in its folder."""
+    process = in_a_fork(partial(stage, spec))
+    while not any((output / "trainer_state").glob("step-*/whole.json")):
+        assert process.is_alive(), "it ended before it could be killed"
+        time.sleep(0.002)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not (output / "result.json").exists()
+
+
+def equal_weights(first: Path, second: Path) -> bool:
+    """Whether two safetensors files hold the same names and the same bits."""
+    import torch
+    from safetensors.torch import load_file
+
+    a, b = load_file(first), load_file(second)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from harness.errors import UsageError
 from harness.models import chat
-from harness.types import Item, KeyPoints, Message
+from harness.task import to_item
+from harness.types import Item, Message
 from trainers.checkpoint import Loaded
 
 IGNORED = -100
@@ -122,7 +123,9 @@ def read_pairs(path: Path, loaded: Loaded, columns: Columns, limit: int) -> list
             raise UsageError(f"{where}: '{columns.chosen}' and '{columns.rejected}' are the same text.")
         prompt, chosen = encode(loaded, turns, answers[0], limit, where)
         _, rejected = encode(loaded, turns, answers[1], limit, where)
-        pairs.append(Pair(Prompt(prompt, turns, row, _item(row)), chosen, rejected, str(row.get("kind", "other"))))
+        pairs.append(
+            Pair(Prompt(prompt, turns, row, _item(row, where)), chosen, rejected, str(row.get("kind", "other")))
+        )
     return pairs
 
 
@@ -135,7 +138,7 @@ def read_prompts(path: Path, loaded: Loaded, columns: Columns, limit: int) -> li
         _require_room(len(ids) + 1, limit, where)
         if tuple(ids) not in seen:
             seen.add(tuple(ids))
-            prompts.append(Prompt(ids, turns, row, _item(row)))
+            prompts.append(Prompt(ids, turns, row, _item(row, where)))
     return prompts
 
 
@@ -238,13 +241,14 @@ def _answer(row: Mapping[str, Any], name: str, where: str) -> str:
     return value
 
 
-def _item(row: Mapping[str, Any]) -> Item | None:
+def _item(row: Mapping[str, Any], where: str) -> Item | None:
     """The item that a pair or a prompt belongs to, with the facts that the gold score needs."""
-    value = row.get("item")
-    if not isinstance(value, dict):
+    if not isinstance(row.get("item"), dict):
         return None
-    turns = tuple(Message(**one) for one in value["messages"])
-    return Item(**{**value, "messages": turns, "key_points": KeyPoints(**value["key_points"])})
+    try:
+        return to_item(row["item"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{where}: its 'item' is no item ({error}).") from error
 
 
 def _typo(text: str, rng: Random) -> str:

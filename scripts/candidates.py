@@ -1,0 +1,176 @@
+"""Base, SFT, reward model, DPO and RLOO by several seeds, scored on a validation task: which beats which?
+
+    python scripts/candidates.py --base demo/base/checkpoint --folder /tmp/candidates --seeds 0 1 2
+
+Every stage and run is kept in the folder: the same command goes on where it was stopped. Prints the gold score of each
+method over seeds and items, and the paired differences, with intervals that hold for new seeds and new items; then the
+reward models' accuracy by kind of rejected answer beside its ceiling. Settings: SETTINGS, chosen on validation items.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from harness import models, preferences, run, stages
+from harness import task as loader
+from harness.cli.demo import demo_plan
+from harness.cli.progress import Progress
+from harness.cli.simulate import rows, write
+from harness.cli.train import Follow
+from harness.paths import datasets, read_yaml
+from harness.record import Run, read_lines
+from harness.rubric import gold_score
+from harness.stats.bootstrap import hierarchical_bootstrap, hierarchical_bootstrap_difference
+from harness.types import Task
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "sft": {"steps": 60, "batch_size": 16, "learning_rate": 1e-3},
+    "reward": {"steps": 150, "batch_size": 16, "learning_rate": 2e-3, "lora": {"r": 16, "targets": "all"}},
+    "dpo": {"steps": 60, "batch_size": 16, "learning_rate": 1e-3},
+    "rloo": {"steps": 40, "batch_size": 32, "learning_rate": 2e-3, "generations": 4, "max_new_tokens": 100},
+}
+ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+GOOD_CLUSTERS, TEACHER_CLUSTERS, SAMPLED_CLUSTERS = 1500, 500, 150
+ORDER = ("base", "sft", "dpo", "rloo")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", required=True, type=Path)
+    parser.add_argument("--folder", required=True, type=Path)
+    parser.add_argument("--task", default="ds-trace-demo-validation")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", default=["dpo", "rloo"])
+    parser.add_argument("--set", nargs="*", default=[], metavar="STAGE.KEY=VALUE", help="replaces a setting")
+    given = parser.parse_args()
+    for one in given.set:
+        name, _, value = one.partition("=")
+        stage, _, key = name.partition(".")
+        SETTINGS[stage][key] = json.loads(value)
+    folder: Path = given.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    task = loader.load(given.task)
+    data = make_data(folder, given.task)
+    systems: dict[str, list[Run]] = {"base": [evaluate(given.base.resolve(), "base", task, folder)]}
+    for seed in given.seeds:
+        for method, checkpoint in chain(folder, given.base.resolve(), data, seed, given.methods).items():
+            systems.setdefault(method, []).append(evaluate(checkpoint, f"{method}-{seed}", task, folder))
+    print_table(systems, task)
+    print_rewards(folder, given.seeds)
+
+
+def make_data(folder: Path, task_name: str) -> dict[str, Path]:
+    """Good conversations, teacher-made pairs, and a task of training exercises to sample answers on."""
+    found = {name: folder / f"{name}.jsonl" for name in ("good", "teacher")} | {"train": folder / "train.yaml"}
+    if not found["good"].exists():
+        write(rows(demo_plan(task_name, "train", GOOD_CLUSTERS, 71), "good", task_name), found["good"])
+    if not found["teacher"].exists():
+        plan = demo_plan(task_name, "train", TEACHER_CLUSTERS, 72)
+        write(preferences.teacher_pairs(plan, loader.load(task_name), preferences.Rater()), found["teacher"])
+    given = read_yaml(datasets() / task_name / "task.yaml")
+    given["name"] = "candidates-train"
+    given["simulate"] |= {"split": "train", "clusters": SAMPLED_CLUSTERS, "seed": 73}
+    given["decoding"] |= {"temperature": 1.0, "samples": 4}
+    given["scorers"] = ["trace"]
+    found["train"].write_text(yaml.safe_dump(given, allow_unicode=True), encoding="utf-8")
+    return found
+
+
+def chain(folder: Path, base: Path, data: dict[str, Path], seed: int, methods: list[str]) -> dict[str, Path]:
+    """Checkpoints of one seed by method. Every method begins from this seed's SFT and learns from the same pairs."""
+    sft = stage("sft", folder, seed, base=str(base), data=str(data["good"]))
+    pairs = folder / f"pairs-{seed}.jsonl"
+    if methods and not pairs.exists():
+        train = loader.load(str(data["train"]))
+        sampled = evaluate(sft, f"sft-{seed}-sampled", train, folder)
+        found = [*read_lines(data["teacher"]), *preferences.sampled_pairs(sampled, train, preferences.Rater(), 2)]
+        write(iter(found), pairs)
+    made = {"sft": sft}
+    for method in methods:
+        more = {}
+        if method != "dpo":
+            more["reward"] = str(stage("reward", folder, seed, base=str(sft), data=str(pairs)))
+        made[method] = stage(method, folder, seed, base=str(sft), data=str(pairs), **more)
+    return made
+
+
+def stage(name: str, folder: Path, seed: int, **given: str) -> Path:
+    """The checkpoint of one stage, trained if it is not there."""
+    output = folder / f"{name}-{seed}"
+    settings = dict(SETTINGS[name])
+    if settings.get("lora", {}).get("targets") == "all":
+        settings["lora"] = settings["lora"] | {"targets": ALL_LINEAR}
+    result = stages.run(
+        stages.Order(name, {"output": str(output), "seed": seed, **settings, **given}), Follow(f"{name}-{seed}")
+    )
+    print(f"{name}-{seed}: {result['cpu_seconds']:.0f} cpu-s", flush=True)
+    return output / "checkpoint"
+
+
+def evaluate(checkpoint: Path, label: str, task: Task, folder: Path) -> Run:
+    model = models.open_model(f"hf/{checkpoint}", models.Options(batch_size=32))
+    with Progress(label) as bar:
+        return run.execute(run.Plan.of(task), model, folder / "runs", system=label, name=label, progress=bar.begin)
+
+
+def golds(one: Run, task: Task) -> np.ndarray:
+    """Gold score of each item of the task: the mean over its samples."""
+    values: dict[tuple[str, int], dict[str, float | None]] = defaultdict(dict)
+    for score in one.scores():
+        if score.source.startswith("check/"):
+            values[score.item, score.sample][score.criterion] = score.value
+    by_item: dict[str, list[float]] = defaultdict(list)
+    for (item, _), found in values.items():
+        by_item[item].append(gold_score(task.rubric, found) or 0.0)
+    return np.array([np.mean(by_item[item.id]) for item in task.items])
+
+
+def print_table(systems: dict[str, list[Run]], task: Task) -> None:
+    clusters = [item.cluster for item in task.items]
+    scores = {name: np.stack([golds(one, task) for one in runs]) for name, runs in systems.items()}
+    print(f"\ngold score on {task.name}: {len(task.items)} items, {len(set(clusters))} clusters, 95 % intervals")
+    for name, table in scores.items():
+        each = ", ".join(f"{value:.3f}" for value in table.mean(axis=1))
+        if len(table) > 1:
+            found = hierarchical_bootstrap(table, clusters)
+            print(f"{name:<6} {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]  seeds {each}")
+        else:
+            print(f"{name:<6} {each}")
+    ordered = [name for name in (*ORDER, *sorted(set(scores) - set(ORDER))) if name in scores]
+    for index, a in enumerate(ordered):
+        for b in ordered[:index]:
+            if len(scores[a]) > 1:
+                other = np.repeat(scores[b], 2, axis=0) if len(scores[b]) == 1 else scores[b]
+                found = hierarchical_bootstrap_difference(scores[a], other, clusters)
+                print(f"{a} - {b}: {found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
+
+
+def print_rewards(folder: Path, seeds: list[int]) -> None:
+    """Accuracy on held-out pairs by kind, over the seeds' reward models, beside the ceiling of all such labels."""
+    right: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for seed in seeds:
+        path = folder / f"reward-{seed}" / "result.json"
+        if path.exists():
+            held = json.loads(path.read_text(encoding="utf-8"))["held_out"]
+            for kind, found in {"all": held, **held["by_kind"]}.items():
+                right[kind].append((found["accuracy"], found["n"]))
+    ceilings = {
+        row["kind"]: row["ceiling"]
+        for row in preferences.summary(line for seed in seeds for line in read_lines(folder / f"pairs-{seed}.jsonl"))
+    }
+    print("\nreward models: accuracy on held-out pairs, ceiling of the labels")
+    for kind, found in sorted(right.items()):
+        n = sum(count for _, count in found)
+        accuracy = sum(value * count for value, count in found) / n
+        print(f"{kind:<16} {accuracy:.3f} (n {n})  ceiling {ceilings[kind]:.3f}")
+
+
+if __name__ == "__main__":
+    main()
