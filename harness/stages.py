@@ -97,7 +97,9 @@ def _claim(output: Path, order: Order) -> Path:
     """Where the spec lies for the stage to read. Raises UsageError if the folder was begun with another."""
     path = output / GIVEN
     given = json.loads(json.dumps(dict(order.spec)))
-    if path.exists():
+    events = output / EVENTS
+    begun = (output / RESULT).exists() or (events.exists() and events.stat().st_size > 0)
+    if path.exists() and begun:
         earlier = json.loads(path.read_text(encoding="utf-8"))
         if earlier != given:
             key = next(key for key in {**earlier, **given} if earlier.get(key) != given.get(key))

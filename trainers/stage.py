@@ -133,10 +133,15 @@ class Stage:
         """Seconds of training up to now; those of a killed process count up to the state that it left."""
         return self._spent + time.perf_counter() - self._started
 
+    @property
+    def _begun(self) -> bool:
+        """Whether an update was made here: a spec or data that were refused before it may be mended in place."""
+        return self.done or ((self.folder / EVENTS).exists() and (self.folder / EVENTS).stat().st_size > 0)
+
     def _claim(self) -> None:
         identity = {"stage": self.name, "spec": asdict(self.spec), "inputs": self.inputs}
         path = self.folder / SPEC
-        if path.exists():
+        if path.exists() and self._begun:
             earlier = json.loads(path.read_text(encoding="utf-8"))
             if earlier["digest"] != digest(identity):
                 raise UsageError(

@@ -142,6 +142,9 @@ class Record(TrainerCallback):
         past = [row["tokens"] for row in read_lines(stage.folder / EVENTS) if "tokens" in row]
         self._tokens_before = past[-1] if stage.step and past else 0
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._tokens_before -= state.num_input_tokens_seen  # some of TRL's trainers keep their count in the state
+
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if "loss" not in logs:
             return

@@ -70,6 +70,10 @@ def test_a_folder_belongs_to_one_spec_and_one_writer(tmp_path: Path) -> None:
     stage = Stage("toy", Toy(output=str(tmp_path / "o")), {"data": data})
     with stage, pytest.raises(EnvironmentProblem, match="another process"):
         Stage("toy", Toy(output=str(tmp_path / "o")), {"data": data})
+    with Stage("toy", Toy(output=str(tmp_path / "o"), rate=0.4), {"data": data}):
+        pass  # nothing was trained yet: the spec may still be mended
+    with Stage("toy", Toy(output=str(tmp_path / "o")), {"data": data}) as stage:
+        stage.event(1, "toy", loss=1.0)
     with pytest.raises(UsageError, match=r"spec: rate was 0\.5, is 0\.6"):
         Stage("toy", Toy(output=str(tmp_path / "o"), rate=0.6), {"data": data})
     write(data, 2)
