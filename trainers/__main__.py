@@ -20,6 +20,7 @@ STAGES = {
     "reward": "trainers.reward:run",
     "dpo": "trainers.dpo:run",
     "rloo": "trainers.rloo:run",
+    "ppo": "trainers.ppo.stage:run",
 }
 """Stages by name, imported when they are run. Others come by entry points of the group `easyds.candidates`."""
 

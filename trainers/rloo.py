@@ -79,10 +79,10 @@ def run(path: Path) -> None:
             peft_config=trl.adapter(spec, loaded),
         )
         trl.train(trainer, stage, NAMES, ended)
-        checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False, oracle=spec.reward == GOLD)
+        checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False)
         stage.finish(
             prompts=len(prompts),
-            oracle=spec.reward == GOLD or loaded.oracle,
+            oracle=spec.reward == GOLD,
             checkpoint_digest=checkpoint.checkpoint_digest(str(stage.folder / CHECKPOINT)),
         )
 

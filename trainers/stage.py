@@ -157,11 +157,11 @@ class Stage:
         return max(whole, key=lambda path: int(path.name.removeprefix("step-")), default=None)
 
     def _cut_events(self) -> None:
-        """Drop the events after the step that is gone on from: they will happen again."""
+        """Drop the events after the step that is gone on from, all of them without a state: they will happen again."""
         path = self.folder / EVENTS
         kept: list[dict[str, Any]] = []
         if path.exists() and not self.done:
-            kept = [row for row in read_lines(path) if row["step"] <= self.step]
+            kept = [row for row in read_lines(path) if self.state and row["step"] <= self.step]
             temporary = path.with_suffix(".tmp")
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
             os.replace(temporary, path)

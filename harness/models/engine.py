@@ -163,15 +163,24 @@ class Sampler:
 
 @torch.inference_mode()
 def generate(
-    model: PreTrainedModel, rows: Sequence[Row], *, pad: int, stop: frozenset[int], decoding: Decoding, batch_size: int
+    model: PreTrainedModel,
+    rows: Sequence[Row],
+    *,
+    pad: int,
+    stop: frozenset[int],
+    decoding: Decoding,
+    batch_size: int,
+    sampler: Sampler | None = None,
 ) -> Iterator[Row]:
     """Generate every row and yield each as it ends; rows enter in the order given (sort long prompts first).
+
+    `sampler` may be one that watches what is picked; by default tokens are picked as `decoding` and `stop` say.
 
     On running out of memory the batch is halved and the rows in flight start again (their noise restarts with them,
     so their texts do not change). Raises torch.OutOfMemoryError when a single row does not fit.
     """
     waiting = deque(rows)
-    slots = Slots(model, pad, Sampler(decoding, stop))
+    slots = Slots(model, pad, sampler or Sampler(decoding, stop))
     while waiting or slots.rows:
         entering: list[Row] = []
         try:

@@ -1,0 +1,67 @@
+"""The rewards that a PPO run weighs against each other: trainers.rewards, and those that need the one backbone.
+
+`gold` makes an oracle arm: it shows how far the optimiser gets, not how good a reward is. `length` alone is a control:
+what it gains is what length gains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from harness.errors import UsageError, unknown
+from trainers.data import Prompt
+from trainers.ppo.backbone import Backbone
+from trainers.ppo.rollouts import micro_batches, padded
+from trainers.rewards import Reward
+
+
+def length(prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> list[float]:
+    """Tokens of the completion, in hundreds."""
+    return [len(one) / 100 for one in completions]
+
+
+class AdapterReward:
+    """The reward adapter's score at a completion's last token, the place where it was trained to judge."""
+
+    def __init__(self, backbone: Backbone, filler: int, size: int) -> None:
+        if backbone.reward_head is None:
+            raise UsageError("the reward 'model' needs 'reward_model' in the spec: the checkpoint of a reward stage.")
+        self.backbone, self.head, self.filler, self.size = backbone, backbone.reward_head, filler, size
+
+    def __call__(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> list[float]:
+        rows = [[*prompt.ids, *completion] for prompt, completion in zip(prompts, completions)]
+        scores = torch.zeros(len(rows))
+        with self.backbone.using("reward"):
+            for places in micro_batches(rows, self.size):
+                scores[places] = self._some([rows[i] for i in places]).cpu()
+        return scores.tolist()
+
+    def _some(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        ids, mask = padded(rows, self.filler, self.backbone.model.device)
+        states = self.backbone.hidden(ids, mask)
+        last = states[torch.arange(len(rows), device=states.device), mask.sum(1) - 1]
+        return last.float() @ self.head.float()
+
+
+def have_facts(prompts: Sequence[Prompt]) -> bool:
+    """Whether every prompt belongs to an item whose facts a simulator has computed, so that checks can score answers."""
+    return all(one.item is not None and "states" in one.item.meta for one in prompts)
+
+
+def weighted(weights: Mapping[str, float], known: Mapping[str, Callable[[], Reward]]) -> Reward:
+    """The weighted sum of rewards by name. Raises UsageError for names that are not known, or none."""
+    if not weights:
+        raise UsageError(f"'reward' names none. There are {', '.join(known)}, each with its weight.")
+    for name in weights:
+        if name not in known:
+            raise unknown("reward", name, list(known), "A spec's 'reward'")
+    parts = [(weight, known[name]()) for name, weight in weights.items()]
+
+    def total(prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> list[float]:
+        columns = [[weight * value for value in reward(prompts, completions)] for weight, reward in parts]
+        return [sum(values) for values in zip(*columns)]
+
+    return total
