@@ -210,9 +210,10 @@ def _failure(code: int, output: Path, start: int, starved: bool) -> StageFailed:
     with open(output / LOG, "rb") as log:
         log.seek(start)
         lines = log.read().decode(errors="replace").strip().splitlines()
-    last = lines[-1] if lines else "it printed nothing"
+    own = (line for line in reversed(lines) if line.startswith("trainers: "))  # a launcher's words come after it
+    last = next(own, lines[-1] if lines else "it printed nothing")
     message = last.removeprefix("trainers: ") if last.startswith("trainers: ") else f"{last[:300]} (see {output / LOG})"
-    return StageFailed(message, code if code in (1, 2, 3, 4) and last.startswith("trainers: ") else 3)
+    return StageFailed(message, code if code in (2, 3, 4) and last.startswith("trainers: ") else 3)
 
 
 def _result(output: Path) -> dict[str, Any]:

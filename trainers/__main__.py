@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EasyDSError, EnvironmentProblem, UsageError, unknown
+from trainers.profiles import start_ranks
 
 STAGES = {
     "base": "trainers.base:run",
@@ -37,6 +38,7 @@ def main(args: list[str]) -> int:
         if dry:
             print(json.dumps(estimate(name, table[name], Path(spec))))
         else:
+            start_ranks(_given(Path(spec)), args)
             run_stage(table[name], Path(spec))
     except EasyDSError as error:
         print(f"trainers: {' '.join(str(error).split())}", file=sys.stderr)
@@ -44,6 +46,15 @@ def main(args: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _given(spec: Path) -> dict[str, Any]:
+    """The spec's keys as they stand there, before a stage reads it and tells what is wrong with it."""
+    try:
+        found = json.loads(spec.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def estimate(name: str, target: str, spec: Path) -> dict[str, Any]:

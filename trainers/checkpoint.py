@@ -68,7 +68,7 @@ class Loaded:
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 1 << 30))
 
 
-def device() -> str:
+def device() -> Literal["cpu", "cuda"]:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

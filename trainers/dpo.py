@@ -79,7 +79,8 @@ def run(path: Path) -> None:
             processing_class=loaded.tokenizer,
             peft_config=trl.adapter(spec, loaded),
         )
-        trl.train(trainer, stage, NAMES, lambda step, values: watch(spec, step, values))
+        if not trl.train(trainer, stage, NAMES, lambda step, values: watch(spec, step, values)):
+            return
         checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False)
         stage.finish(pairs=len(pairs), checkpoint_digest=checkpoint.checkpoint_digest(str(stage.folder / CHECKPOINT)))
 

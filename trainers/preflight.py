@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from harness.models import hf
-from trainers import checkpoint, memory
+from trainers import checkpoint, memory, profiles
 from trainers.data import Columns, read_rows
 from trainers.memory import Load, Shape, estimate
 
@@ -28,7 +28,8 @@ def plan(stage: str, spec: Any) -> tuple[Shape, Load]:
     fresh = getattr(spec, "max_new_tokens", 0)
     longest = longest_row(Path(spec.data), spec.columns, hf.load_tokenizer(found.tokenizer), answers=not fresh) + fresh
     lora = spec.lora
-    device: Any = checkpoint.device()
+    profile = profiles.of(asdict(spec))
+    device = profile.device if profile else checkpoint.device()
     return shape, Load(
         method=stage,  # type: ignore[arg-type]
         rows=spec.batch_size,
@@ -40,6 +41,8 @@ def plan(stage: str, spec: Any) -> tuple[Shape, Load]:
         dropout=lora.dropout if lora and stage in ("sft", "reward") else 0.0,
         four_bits=bool(lora and lora.quantize == "4bit"),
         checkpointing=spec.gradient_checkpointing,
+        ranks=profile.ranks if profile else 1,
+        zero=profile.sharing if profile else 0,
         rollouts=spec.batch_size * spec.accumulation if fresh else 0,
     )
 
@@ -47,22 +50,30 @@ def plan(stage: str, spec: Any) -> tuple[Shape, Load]:
 def require_fit(stage: str, spec: Any) -> None:
     """Raises EnvironmentProblem, with what would fit, if the stage needs more memory than there is now."""
     shape, load = plan(stage, spec)
-    memory.require_fit(shape, load, spec.accumulation, memory.available(load.device))
+    memory.require_fit(shape, load, spec.accumulation, room(spec, load))
+
+
+def room(spec: Any, load: Load) -> int:
+    """Bytes that one process may use: what the profile says, else what there is now, shared by this machine's processes."""
+    profile = profiles.of(asdict(spec))
+    if profile and profile.memory_bytes:
+        return profile.memory_bytes
+    return memory.available(load.device) // (load.ranks if load.device == "cpu" else 1)
 
 
 def report(stage: str, spec: Any) -> dict[str, Any]:
     """The estimate by part, what there is, and what it was computed for."""
     shape, load = plan(stage, spec)
     parts = estimate(shape, load)
-    room = memory.available(load.device)
+    there = room(spec, load)
     return {
         "stage": stage,
         "parameters": shape.parameters,
         "trained": memory.trainable(shape, load),
         "load": asdict(load),
         "bytes": parts,
-        "available_bytes": room,
-        "fits": parts["total"] <= room,
+        "available_bytes": there,
+        "fits": parts["total"] <= there,
     }
 
 

@@ -56,7 +56,8 @@ def run(path: Path) -> None:
             processing_class=loaded.tokenizer,
             peft_config=trl.adapter(spec, loaded, head=True),
         )
-        trl.train(trainer, stage, {"accuracy": "accuracy", "margin": "margin", "mean_reward": "reward"})
+        if not trl.train(trainer, stage, {"accuracy": "accuracy", "margin": "margin", "mean_reward": "reward"}):
+            return
         checkpoint.save_reward(trainer.model, loaded, stage.folder)
         judge = RewardModel(stage.folder / CHECKPOINT)
         stage.finish(

@@ -78,7 +78,8 @@ def run(path: Path) -> None:
             processing_class=loaded.tokenizer,
             peft_config=trl.adapter(spec, loaded),
         )
-        trl.train(trainer, stage, NAMES, ended)
+        if not trl.train(trainer, stage, NAMES, ended):
+            return
         checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False)
         stage.finish(
             prompts=len(prompts),

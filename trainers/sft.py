@@ -43,7 +43,8 @@ def run(path: Path) -> None:
             processing_class=loaded.tokenizer,
             peft_config=trl.adapter(spec, loaded),
         )
-        trl.train(trainer, stage, {"entropy": "entropy", "mean_token_accuracy": "token_accuracy"})
+        if not trl.train(trainer, stage, {"entropy": "entropy", "mean_token_accuracy": "token_accuracy"}):
+            return
         checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=True)
         stage.finish(rows=len(rows), checkpoint_digest=checkpoint.checkpoint_digest(str(stage.folder / CHECKPOINT)))
 

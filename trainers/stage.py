@@ -26,6 +26,7 @@ from harness.digest import digest, file_digest
 from harness.errors import EnvironmentProblem, UsageError
 from harness.measure import peak_memory, versions
 from harness.record import Lines, lock, read_lines, write_json
+from trainers import profiles
 from trainers.alarms import ALARM, Alarms
 
 SPEC, EVENTS, STATES, CHECKPOINT, RESULT, WHOLE = (
@@ -49,6 +50,10 @@ class StageSpec:
     """Threads of the processor. Part of the spec: another number gives other last bits."""
     save_every: int = 50
     """Steps between the states that a killed stage goes on from."""
+    profile: str | None = None
+    """The machine it is meant for (`trainers.profiles`); None: this one, as one process."""
+    ranks: int | None = None
+    """Processes that train together; None: as many as the profile says. Each takes `batch_size` rows at a time."""
 
 
 def read_spec(kind: type[S], path: Path) -> S:
@@ -57,6 +62,8 @@ def read_spec(kind: type[S], path: Path) -> S:
         given = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not a readable JSON spec ({error}).") from error
+    if isinstance(given, dict):
+        given = profiles.with_settings(given, {one.name for one in fields(kind)})
     found: S = _build(kind, given, str(path))
     if found.threads < 1 or found.save_every < 1:
         raise UsageError(f"{path}: 'threads' and 'save_every' must be at least 1.")
@@ -98,28 +105,32 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 class Stage:
     """The output folder of one stage, for its one writer. Use as a context manager.
 
+    Where several processes train together, the first writes; the others (`main` false) only read what it goes on from.
+
     `step` is where to go on from (0 at first), `state` the folder that holds the state of that step (None at first).
     """
 
-    def __init__(self, name: str, spec: StageSpec, inputs: Mapping[str, Path | str]) -> None:
+    def __init__(self, name: str, spec: StageSpec, inputs: Mapping[str, Path | str], main: bool = True) -> None:
         """`inputs` are what the stage reads, by name: data files, or digests; they belong to the stage's identity.
 
         Raises UsageError if the folder belongs to another spec or its inputs have changed since, EnvironmentProblem if
         another process writes it.
         """
-        self.name, self.spec = name, spec
+        self.name, self.spec, self.main = name, spec, main
         self.folder = Path(spec.output)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = lock(self.folder / ".lock", f"{self.folder}")
+        self._lock = lock(self.folder / ".lock", f"{self.folder}") if main else -1
         try:
             self.inputs = {key: one if isinstance(one, str) else file_digest(one) for key, one in inputs.items()}
-            self._claim()
             self.state = self._newest_state()
             self.step = _whole(self.state)["step"] if self.state else 0
             self._spent = float(_whole(self.state)["seconds"]) if self.state else 0.0
-            self._cut_events()
+            if main:
+                self._claim()
+                self._cut_events()
         except BaseException:
-            os.close(self._lock)
+            if main:
+                os.close(self._lock)
             raise
         self._started = time.perf_counter()
 
@@ -227,10 +238,11 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._events.close()
-        finally:
-            os.close(self._lock)
+        if self.main:
+            try:
+                self._events.close()
+            finally:
+                os.close(self._lock)
 
 
 def _whole(state: Path) -> dict[str, Any]:

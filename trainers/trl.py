@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from accelerate import PartialState
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from harness.errors import UsageError
@@ -71,7 +72,10 @@ def opened(name: str, kind: type[T], path: Path, checkpoints: tuple[str, ...] = 
     for key in checkpoints:
         name_or_folder = getattr(spec, key)
         inputs[key] = name_or_folder if name_or_folder == GOLD else checkpoint.checkpoint_digest(name_or_folder)
-    with Stage(name, spec, inputs) as stage:
+    ranks = PartialState(cpu=not torch.cuda.is_available())
+    with ranks.main_process_first():  # the others read what it has claimed
+        stage = Stage(name, spec, inputs, main=ranks.is_main_process)
+    with stage:
         set_seed(spec.seed)
         yield spec, stage
 
@@ -82,7 +86,8 @@ def load(spec: TrainSpec, stage: Stage) -> Loaded:
     Raises EnvironmentProblem before anything is loaded if the training will not fit into memory.
     """
     preflight.require_fit(stage.name, spec)
-    return checkpoint.load(spec.base, spec.lora, stage.folder / "base")
+    merged = stage.folder / ("base" if stage.main else f".base-{PartialState().process_index}")
+    return checkpoint.load(spec.base, spec.lora, merged)
 
 
 def limit(spec: TrainSpec, loaded: Loaded) -> int:
@@ -146,7 +151,7 @@ class Record(TrainerCallback):
         self._tokens_before -= state.num_input_tokens_seen  # some of TRL's trainers keep their count in the state
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if "loss" not in logs:
+        if "loss" not in logs or not self.stage.main:
             return
         values = {ours: logs[theirs] for theirs, ours in self._names.items() if theirs in logs}
         if "tokens" in values:
@@ -156,6 +161,9 @@ class Record(TrainerCallback):
         self.stage.event(state.global_step, self.stage.name, steps=state.max_steps, **values)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        PartialState().wait_for_everyone()  # each process writes the state of its random numbers
+        if not self.stage.main:
+            return
         made = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         with self.stage.saving(state.global_step) as folder:
             for part in made.iterdir():
@@ -163,11 +171,18 @@ class Record(TrainerCallback):
         made.rmdir()
 
 
-def train(trainer: Any, stage: Stage, names: Mapping[str, str], refine: Refine | None = None) -> None:
-    """Run a TRL trainer to its end, from the stage's newest whole state if there is one."""
+def train(trainer: Any, stage: Stage, names: Mapping[str, str], refine: Refine | None = None) -> bool:
+    """Run a TRL trainer to its end, from the stage's newest whole state if there is one.
+
+    Returns whether this process is the one that writes what was made.
+    """
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Record(stage, names, refine))
     try:
         trainer.train(resume_from_checkpoint=str(stage.state) if stage.state else None)
     finally:
-        shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
+        if stage.main:
+            shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
+    PartialState().wait_for_everyone()
+    shutil.rmtree(stage.folder / f".base-{PartialState().process_index}", ignore_errors=True)
+    return stage.main
