@@ -1,10 +1,10 @@
 """The board of a task: what its runs measured, how they rank, whether differences are real."""
 
-from harness.board.build import HEADLINE, TARGETS, UNRANKED, Board, Row, build, from_folder
 from harness.board.compare import Comparison, Contestant, compare, comparison_json, contestants
 from harness.board.gates import conditions, gate, gate_all
-from harness.board.metrics import RATES, Frame, Metric, metrics, rate, rubric_values
+from harness.board.metric import RATES, Frame, Metric, metrics, rate, rubric_values
 from harness.board.publish import merge, publish_runs
+from harness.board.rows import HEADLINE, TARGETS, UNRANKED, Board, Row, build, from_folder
 from harness.board.table import Table, read
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.board.build import misshapen, plain, shortcoming
-from harness.board.metrics import Frame, rubric_values
+from harness.board.metric import Frame, rubric_values
+from harness.board.rows import misshapen, plain, shortcoming
 from harness.board.table import Table, read
 from harness.errors import EasyDSError, UsageError, unknown
 from harness.record import Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.board.build import UNRANKED, Board, Row
+from harness.board.rows import UNRANKED, Board, Row
 from harness.errors import GateFailed, Incomplete, UsageError, unknown
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.board.compare import Contestant, per_row, values
-from harness.board.metrics import Frame
+from harness.board.metric import Frame
 from harness.errors import UsageError
 from harness.stats.power import (
     MOST,

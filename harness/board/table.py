@@ -203,7 +203,8 @@ def _load(path: Path, key: str) -> Table | None:
     from pyarrow import parquet
 
     try:
-        stored = parquet.read_table(path, use_threads=False)
+        with parquet.ParquetFile(path) as file:
+            stored = file.read(use_threads=False)
         about = json.loads(stored.schema.metadata[b"easyds"])
         if about["key"] != key:
             return None

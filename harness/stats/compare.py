@@ -97,18 +97,22 @@ def _against(one: Floats, others: Floats, starts: NDArray[np.intp], seed: int) -
     """Differences of `one` and each of m `others` (m x n, items in order of clusters that begin at `starts`)."""
     gaps = one - others
     known = np.isfinite(gaps)
-    gaps = np.where(known, gaps, 0.0)
-    n = known.sum(axis=1)
-    sums, sizes = (np.add.reduceat(each, starts, axis=1) for each in (gaps, known.astype(np.int64)))
-    count = (sizes > 0).sum(axis=1)
+    if known.all():
+        sizes = np.broadcast_to(np.diff(starts, append=len(one)), (len(others), len(starts)))
+    else:
+        gaps[~known] = 0.0
+        sizes = np.add.reduceat(known, starts, axis=1, dtype=np.int64)
+    sums = np.add.reduceat(gaps, starts, axis=1)
+    n, count = sizes.sum(axis=1), (sizes > 0).sum(axis=1)
     usable = count > 1
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(usable, gaps.sum(axis=1) / n, np.nan)
+        mean = np.where(usable, sums.sum(axis=1) / n, np.nan)
         off = sums - sizes * mean[:, None]
         error = np.sqrt(count / (count - 1) * np.einsum("mc,mc->m", off, off)) / n
     p = np.full(len(others), np.nan)
-    single = (count == n) & _all_pass_or_fail(one, others, known)
-    p[single] = _mcnemar((gaps > 0).sum(axis=1), (gaps < 0).sum(axis=1))[single]
+    single = count == n
+    single[single] = _all_pass_or_fail(one, others[single], known[single])
+    p[single] = _mcnemar((gaps[single] > 0).sum(axis=1), (gaps[single] < 0).sum(axis=1))
     by_t = ~single & (count >= FEW_CLUSTERS) & (error > ROUNDING * np.abs(mean))
     p[by_t] = 2 * stdtr(count[by_t] - 1, -np.abs(mean[by_t]) / error[by_t])
     for m in np.flatnonzero(usable & ~single & ~by_t):

@@ -43,11 +43,19 @@ def cluster_codes(clusters: Clusters, n: int) -> tuple[NDArray[np.intp], int]:
     if len(clusters) != n:
         raise ValueError(f"clusters must name one cluster for each of the {n} values, got {len(clusters)}.")
     if isinstance(clusters, np.ndarray) and clusters.dtype.kind in "iu":
-        names, codes = np.unique(clusters, return_inverse=True)
-        return codes.reshape(-1), len(names)
+        return _renumbered(clusters)
     numbers: dict[Hashable, int] = {}
     listed = [numbers.setdefault(name, len(numbers)) for name in clusters]
     return np.asarray(listed, dtype=np.intp), len(numbers)
+
+
+def _renumbered(clusters: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
+    """Whole numbers as 0..C-1 in their order; by counting, which needs no sorting, unless they are spread wide."""
+    if len(clusters) and clusters.min() >= 0 and clusters.max() < 4 * len(clusters):
+        present = np.bincount(clusters) > 0
+        return (np.cumsum(present) - 1)[clusters], int(present.sum())
+    names, codes = np.unique(clusters, return_inverse=True)
+    return codes.reshape(-1), len(names)
 
 
 def check_level(level: float) -> None:

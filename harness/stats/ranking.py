@@ -49,19 +49,34 @@ def rank_ranges(better: ArrayLike) -> list[tuple[int, int]]:
 def tie_groups(better: ArrayLike) -> list[tuple[int, ...]]:
     """The largest sets of systems no two of which are surely different, best first.
 
-    The compact letter display of Piepho 2004 (insert and absorb). A system may stand in several groups: being
-    tied is not transitive. ValueError as in `rank_ranges`.
+    The groups of a compact letter display (Piepho 2004). A system may stand in several: being tied is not
+    transitive. ValueError as in `rank_ranges`.
     """
     table = _dominance(better)
-    groups = {frozenset(range(len(table)))}
-    for i, j in zip(*np.nonzero(table), strict=True):
-        both = {group for group in groups if i in group and j in group}
-        split = {group - {int(one)} for group in both for one in (i, j)}
-        groups = groups - both | split
-        groups -= {group for group in split if any(group < other for other in groups)}
     ranks = rank_ranges(table)
-    listed = [tuple(sorted(group, key=lambda k: (sum(ranks[k]), k))) for group in groups]
-    return sorted(listed, key=lambda group: (sum(sum(ranks[k]) for k in group) / len(group), group))
+    groups = [tuple(sorted(group, key=lambda one: (sum(ranks[one]), one))) for group in _cliques(~(table | table.T))]
+    return sorted(groups, key=lambda group: (sum(sum(ranks[k]) for k in group) / len(group), group))
+
+
+def _cliques(linked: Bools) -> list[list[int]]:
+    """All largest sets of mutually linked members (Bron & Kerbosch 1973, with the pivot of Tomita et al. 2006)."""
+    k = len(linked)
+    sets = [sum(1 << int(j) for j in np.flatnonzero(row) if j != i) for i, row in enumerate(linked)]
+    found, stack = [], [(0, (1 << k) - 1, 0)]  # a set is the set bits of a number: chosen, may join, was tried
+    while stack:
+        chosen, may, tried = stack.pop()
+        if not may:
+            found += [] if tried else [_bits(chosen)]
+            continue
+        pivot = max(_bits(may | tried), key=lambda one: (may & sets[one]).bit_count())
+        for one in _bits(may & ~sets[pivot]):
+            stack.append((chosen | 1 << one, may & sets[one], tried & sets[one]))
+            may, tried = may ^ 1 << one, tried | 1 << one
+    return found
+
+
+def _bits(number: int) -> list[int]:
+    return [place for place in range(number.bit_length()) if number >> place & 1]
 
 
 def _dominance(better: ArrayLike) -> Bools:

@@ -8,14 +8,14 @@ A metric that was not measured is absent, never 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal
 
 import numpy as np
 
-from harness.board.metrics import Frame, Metric, metrics, rubric_values
+from harness.board.metric import Frame, Metric, metrics
 from harness.board.table import Table, read
 from harness.digest import digest
 from harness.errors import EasyDSError
@@ -93,13 +93,15 @@ class Board:
             "headline": self.headline,
             "detectable": plain(self.detectable),
             "targets": {name: list(bar) for name, bar in TARGETS.items()},
-            "rows": [plain(asdict(row)) for row in self.rows],
+            "rows": plain(self.rows),
             "unreadable": dict(self.unreadable),
         }
 
 
 def plain(value: Any) -> Any:
     """As JSON holds it: lists, and numbers of nine digits, so that the last bits of a machine do not show."""
+    if isinstance(value, Row | Metric):
+        return {name: plain(getattr(value, name)) for name in value.__slots__}
     if isinstance(value, Mapping):
         return {name: plain(one) for name, one in value.items()}
     if isinstance(value, tuple):
@@ -116,13 +118,13 @@ def from_folder(task: Task, root: Path) -> Board:
 def build(task: Task, runs: Iterable[Run], unreadable: Mapping[str, str] | None = None) -> Board:
     """The board of `task` from `runs` (those of other tasks are passed over)."""
     problems = dict(unreadable or {})
-    frame = Frame.of(task)
+    frame, current = Frame.of(task), _versions(task)
     entries = []
     for run in runs:
         if problem := misshapen(run):
             problems[run.id] = problem
         elif run.manifest["task"]["name"] == task.name:
-            entries.append(_Entry.of(run, task, frame))
+            entries.append(_Entry.of(run, task, frame, current))
     ranked = _choose(entries, task.rubric)
     pairs = paired_differences(np.array([one.headline for one in ranked]), frame.clusters) if ranked else None
     ranks, groups = _ranks(pairs) if pairs else ([], [])
@@ -137,7 +139,7 @@ def build(task: Task, runs: Iterable[Run], unreadable: Mapping[str, str] | None 
     return Board(
         task=task.name,
         version=task.version,
-        digest=digest([task.digest, [plain(asdict(row)) for row in rows], problems]),
+        digest=digest([task.digest, plain(tuple(rows)), problems]),
         rows=tuple(rows),
         task_digest=task.digest,
         items=len(task.items),
@@ -159,25 +161,20 @@ class _Entry:
     metrics: dict[str, Metric] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, run: Run, task: Task, frame: Frame) -> _Entry:
+    def of(cls, run: Run, task: Task, frame: Frame, current: Mapping[str, str]) -> _Entry:
         """Read a run. What cannot be read, or says nothing of this version of the task, has a note and no metrics."""
         if run.manifest["task"]["digest"] != task.digest:
             other = "rubric" if run.manifest["task"].get("rubric", task.rubric.digest) != task.rubric.digest else "task"
             return cls(run, f"made on another version of the {other} ({run.manifest['task']['version']})", True)
         try:
             table = read(run)
-            rows = frame.rows(table)
-            found = metrics(run, table, frame, task.rubric)
+            found, per_item = metrics(run, table, frame, task.rubric)
         except EasyDSError as error:
             return cls(run, str(error), False)
         except KeyError as error:
             return cls(run, f"has an item that the task does not have ({error})", False)
         note = shortcoming(run, table, task)
-        entry = cls(run, note, _outdated(table, task), table, None, found)
-        values = rubric_values(table, task.rubric).get(HEADLINE)
-        if values is not None:
-            entry.headline = frame.per_item(rows[table.answered], values[table.answered])
-        return entry
+        return cls(run, note, _outdated(table, current), table, per_item.get(HEADLINE), found)
 
     @property
     def oracle(self) -> bool:
@@ -230,26 +227,27 @@ def shortcoming(run: Run, table: Table, task: Task) -> str:
     if run.manifest.get("limit") is not None:
         return f"limited to {run.manifest['limit']} items"
     missing = run.manifest["requests"] - int(table.answered.sum())
-    unasked = len(task.items) - len(np.unique(table.item[table.answered]))
+    unasked = len(task.items) - int(np.count_nonzero(np.bincount(table.item[table.answered])))
     if missing > 0 or unasked > 0:
         return f"{max(missing, unasked)} responses are missing although it is marked complete"
     return ""
 
 
-def _outdated(table: Table, task: Task) -> bool:
+def _outdated(table: Table, current: Mapping[str, str]) -> bool:
     """Whether a source of the run is another version of one that the task's scorers are now."""
-    current = dict(source.split("@", 1) for source in _sources(task) if "@" in source)
-    found = (source.partition("@") for source in table.sources.values())
+    found = (source.partition("@") for source in set(table.sources.values()))
     return any(version != current.get(name, version) for name, _, version in found)
 
 
-def _sources(task: Task) -> list[str]:
-    found = []
+def _versions(task: Task) -> dict[str, str]:
+    """The present version of each source of the task's scorers."""
+    found = {}
     for spec in task.scorers:
         try:
-            found.append(open_scorer(spec).source)
+            name, _, version = open_scorer(spec).source.partition("@")
         except EasyDSError:  # a scorer that cannot be opened here (no key, no model) has no present version
             continue
+        found[name] = version
     return found
 
 

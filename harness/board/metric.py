@@ -130,35 +130,40 @@ RATES: Mapping[str, Callable[[Mapping[str, float | None], Rubric], float | None]
 """The headline rates of the design, each from the rubric values of one response."""
 
 
-def metrics(run: Run, table: Table, frame: Frame, rubric: Rubric) -> dict[str, Metric]:
-    """Every metric of one run that was measured."""
-    rows, found = frame.rows(table), {}
+def metrics(run: Run, table: Table, frame: Frame, rubric: Rubric) -> tuple[dict[str, Metric], dict[str, Floats]]:
+    """Every metric of one run that was measured, and the headline rates and gold score of each item.
+
+    KeyError for an item that the task does not have.
+    """
+    rows, found, per_item = frame.rows(table), {}, {}
     for name, values in rubric_values(table, rubric).items():
+        answered = values[table.answered]
+        per_item[name] = frame.per_item(rows[table.answered], answered)
         aggregate = clustered_mean if name == "gold_score" else clustered_rate
-        found[name] = _summary(frame, rows[table.answered], values[table.answered], aggregate)
+        found[name] = _summary(frame, per_item[name], answered, aggregate)
     for name, values in table.values.items():
         criterion = rubric.criteria.get(name)
         aggregate = clustered_rate if criterion and criterion.kind == "gate" else clustered_mean
         asked = table.applies[name]
-        found[name] = _summary(frame, rows[asked], values[asked], aggregate)
+        found[name] = _summary(frame, frame.per_item(rows[asked], values[asked]), values[asked], aggregate)
     for name, score in table.whole.items():
         if score.value is not None:
             evidence = score.evidence or {}
             found[name] = Metric(score.value, evidence.get("low"), evidence.get("high"), int(evidence.get("n", 1)))
     measured = {name: metric for name, metric in found.items() if metric is not None}
-    return measured | _costs(table) | _throughput(run.manifest)
+    return measured | _costs(table) | _throughput(run.manifest), per_item
 
 
-def _summary(frame: Frame, rows: Ints, values: Floats, aggregate: Callable[..., Interval]) -> Metric | None:
-    """The mean over items; None if nothing was scored."""
-    per_item = frame.per_item(rows, values)
-    scored = np.flatnonzero(~np.isnan(per_item))
-    if not len(scored):
+def _summary(frame: Frame, per_item: Floats, values: Floats, aggregate: Callable[..., Interval]) -> Metric | None:
+    """The mean over items, with the unscored of `values` counted; None if nothing was scored."""
+    scored = ~np.isnan(per_item)
+    n = int(scored.sum())
+    if not n:
         return None
     clusters = frame.clusters[scored]
     unscored = int(np.isnan(values).sum())
     if (clusters == clusters[0]).all():
-        return Metric(float(per_item[scored].mean()), None, None, len(scored), unscored)
+        return Metric(float(per_item[scored].mean()), None, None, n, unscored)
     interval = aggregate(per_item[scored], clusters)
     return Metric(interval.value, interval.low, interval.high, interval.n, unscored)
 
