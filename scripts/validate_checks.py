@@ -1,7 +1,7 @@
 """Precision and recall of the checks on freely written guidance that nobody tuned them to.
 
     python scripts/validate_checks.py                 # the test set, as a Markdown table
-    python scripts/validate_checks.py --set tune      # a set that patterns were tuned on (also: more, extra, last)
+    python scripts/validate_checks.py --set tune      # a set that patterns were tuned on (also: more, extra, last, former)
 
 Each text was written from an item by somebody who had seen neither checks nor phrase banks: a good reply, and a bad one
 with a named defect. A check is right to flag a text if the text's defect is one that the check is for; a good text it
@@ -143,7 +143,7 @@ def report(texts: Sequence[Text]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", choices=["test", "tune", "more", "extra", "last"], default="test")
+    parser.add_argument("--set", choices=["test", "tune", "more", "extra", "last", "former"], default="test")
     print(report(read(parser.parse_args().set)))
 
 

@@ -96,7 +96,9 @@ class Reading:
         for ops in self.facts["ops"] or ():
             folded = [numerals.normalise(op) for op in ops]
             found |= {
-                step for step, op in enumerate(folded, 1) if len(op) > 4 and folded.count(op) == 1 and op in self.text
+                step
+                for step, op in enumerate(folded, 1)
+                if re.search(r"\d", op) and folded.count(op) == 1 and op in self.text
             }
         return frozenset(found)
 
@@ -292,7 +294,7 @@ class Reading:
     @cached_property
     def _endorses(self) -> bool:
         """Whether one sentence quotes the student's whole answer and calls it right."""
-        sentences = re.split(r"[.!?。]+", self.text)
+        sentences = map(str.strip, re.split(r"[.!?。]+", self.text))
         return any(
             verdicts.says_right(one) and numerals.holds_run(numerals.numbers(one), self.facts["student"])
             for one in sentences

@@ -18,7 +18,7 @@ STEP_NOUNS_ZH = "步|个操作|项操作|次操作|条操作|趟|轮|次探查|�
 @dataclass(frozen=True, slots=True)
 class Mention:
     """One place of a text that speaks of steps. `around`: "after step 3", "up to step 3", which may mean the next;
-    `cleared`: the clause says that all is well there; `accused`: that something is wrong; `sentence`: its number."""
+    `cleared`: the clause says that all is well there; `accused`: that something is wrong, or to be looked at; `sentence`: its number."""
 
     steps: frozenset[int]
     around: bool
@@ -62,6 +62,10 @@ _FINE = re.compile(
     r"|没事|没(?:有)?(?:什么)?(?:问题|毛病|错)|(?:都|是|全|做|处理|走|推|放)(?:得)?(?:都|很|也)?(?:对|好)(?!照|比|应|齐|调|像|吗|不)|正确|还好|不受影响|看不出|不要紧"
 )
 _NOT_FINE = re.compile(r"\b(?:not|n't|wrong|isn't|aren't|if|whether)\b|不(?:太|是|全)?(?:对|正确)|错了|吗")
+_POINTS = re.compile(
+    r"\b(?:check|look (?:again )?at|another look at) (?:again )?(?:the |your )?(?:step|operation|pass|probe|visit|\()"
+    r"|(?:检查|看看|再看)(?:一下)?第|[步趟][^,。]{0,10}(?:再|重新)(?:检查|看)"
+)
 _KINDS = {
     "push": r"push(?:es)?|压栈|入栈|压入|push",
     "pop": r"pops?|出栈|弹出|弹栈|弹",
@@ -166,4 +170,4 @@ def _mention(text: str, start: int, end: int, values: set[int], around: bool) ->
     clause = text[left:right]
     sentence = len(re.findall(r"[.!?。](?!\d)", text[:start]))
     cleared = bool(_FINE.search(clause)) and not _NOT_FINE.search(clause)
-    return Mention(frozenset(values), around, cleared, says_wrong(clause), sentence)
+    return Mention(frozenset(values), around, cleared, says_wrong(clause) or bool(_POINTS.search(clause)), sentence)

@@ -70,8 +70,7 @@ def diagnosed(text: str, family: str, own: str | None) -> frozenset[str]:
     for sentence in re.split(r"[.!;。]", statements(text)):
         named = bugs(sentence, family, "names")
         if named - {own} and _TO_STUDENT.search(sentence):
-            same_breath = own in named or own in bugs(sentence, family, "also")
-            found |= named if not same_breath or _ALTERNATIVE.search(sentence) else set()
+            found |= named if own not in named or _ALTERNATIVE.search(sentence) else set()
     return frozenset(found)
 
 
