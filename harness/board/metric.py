@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.board.table import Bools, Ints, Table
+from harness.errors import UsageError
 from harness.record import Run
 from harness.stats.intervals import Floats, Interval, clustered_mean, clustered_rate
 from harness.stats.quantiles import quantile
@@ -43,8 +44,11 @@ class Frame:
         return cls({item.id: i for i, item in enumerate(task.items)}, np.array(clusters, dtype=np.intp))
 
     def rows(self, table: Table) -> Ints:
-        """The task's number of each row's item. KeyError for an item that the task does not have."""
-        numbers = np.fromiter((self.number[name] for name in table.items), dtype=np.intp, count=len(table.items))
+        """The task's number of each row's item. UsageError for an item that the task does not have."""
+        try:
+            numbers = np.fromiter((self.number[name] for name in table.items), dtype=np.intp, count=len(table.items))
+        except KeyError as error:
+            raise UsageError(f"it has an item that the task does not have ({error})") from error
         return numbers[table.item]
 
     def per_item(self, rows: Ints, values: Floats) -> Floats:
@@ -133,7 +137,7 @@ RATES: Mapping[str, Callable[[Mapping[str, float | None], Rubric], float | None]
 def metrics(run: Run, table: Table, frame: Frame, rubric: Rubric) -> tuple[dict[str, Metric], dict[str, Floats]]:
     """Every metric of one run that was measured, and the headline rates and gold score of each item.
 
-    KeyError for an item that the task does not have.
+    UsageError for an item that the task does not have.
     """
     rows, found, per_item = frame.rows(table), {}, {}
     for name, values in rubric_values(table, rubric).items():

@@ -171,8 +171,8 @@ class _Entry:
             found, per_item = metrics(run, table, frame, task.rubric)
         except EasyDSError as error:
             return cls(run, str(error), False)
-        except KeyError as error:
-            return cls(run, f"has an item that the task does not have ({error})", False)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return cls(run, f"its manifest or a score has another form ({type(error).__name__}: {error})", False)
         note = shortcoming(run, table, task)
         return cls(run, note, _outdated(table, current), table, per_item.get(HEADLINE), found)
 

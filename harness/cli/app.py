@@ -242,6 +242,7 @@ def run(
         print(f"run folder: {one.folder}", file=sys.stderr)
     for one in done:
         runner.require_complete(one)
+        board.read(one)  # refuses two sources for one criterion, which a board only lists
     for row in result.rows:
         board.gate(row, bars)
 
@@ -284,7 +285,9 @@ def score(
     folder = runs / paths.safe_name(run_name, "run name")
     the_task = loader.load(task or Run(folder).manifest["task"]["name"])
     specs = None if scorer is None else [scorers.parse(one) for one in scorer]
-    print(show.render(board.build(the_task, [runner.rescore(folder, the_task, specs)]), form))
+    done = runner.rescore(folder, the_task, specs)
+    board.read(done)  # refuses two sources for one criterion, which a board only lists
+    print(show.render(board.build(the_task, [done]), form))
 
 
 @app.command("board")

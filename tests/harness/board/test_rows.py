@@ -267,6 +267,15 @@ def test_item_that_the_task_does_not_have(small: Task, runs: Path) -> None:
     assert row.rank is None
 
 
+@pytest.mark.parametrize("sessions", [[{}], [3], {"a": 1}])
+def test_manifest_of_another_form_is_listed(small: Task, runs: Path, sessions: Any) -> None:
+    odd = record(runs, small, "a", lambda *_: GOOD, sessions=sessions)
+    fine = record(runs, small, "b", lambda *_: GOOD)
+    rows = built(small, runs)
+    assert "has another form" in rows[odd].note
+    assert rows[fine].rank == (1, 1)
+
+
 def test_unscored_items_are_not_compared_as_if_equal(small: Task, runs: Path) -> None:
     """b is unscored where a fails. Its mean is higher, on other items; on the common ones the two are equal."""
     record(runs, small, "a", lambda n, _: BAD if n < 10 else GOOD, name="a")
