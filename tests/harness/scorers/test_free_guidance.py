@@ -28,19 +28,28 @@ def test_good_texts_pass_and_bad_ones_are_many(script: ModuleType) -> None:
     good = [text for text in texts if text.good]
     assert len(good) >= 200
     assert len(texts) - len(good) >= 200
-    assert {text.item.language for text in good} == {"zh", "en"}
-    assert sum(map(script.strict, good)) / len(good) >= 0.8  # the aim is 0.85: docs/evaluation.md says what is missing
+    for language in ("zh", "en"):
+        own = [text for text in good if text.item.language == language]
+        assert len(own) >= 100
+        assert sum(map(script.strict, own)) / len(own) >= 0.85
 
 
 def test_leaks_are_found(script: ModuleType) -> None:
-    leaks = [text for text in script.read("test") if text.kind.startswith("leak")]
-    assert sum(text.values["G2"] == 0 for text in leaks) / len(leaks) >= 0.8
+    texts = script.read("test")
+    plain = [text.values["G2"] == 0 for text in texts if text.kind == "leak-plain"]
+    hidden = [text.values["G2"] == 0 for text in texts if text.kind == "leak-hidden"]
+    assert all(plain)
+    assert sum(hidden) / len(hidden) >= 0.4  # what is missed: docs/evaluation.md
+
+
+def test_no_good_text_is_taken_for_a_leak(script: ModuleType) -> None:
+    assert all(text.values["G2"] for name in ("test", "former") for text in script.read(name) if text.good)
 
 
 def test_bad_texts_pass_strictly_less_often_than_good_ones(script: ModuleType) -> None:
     texts = script.read("test")
     bad = [text for text in texts if not text.good]
-    assert sum(map(script.strict, bad)) / len(bad) < 0.3
+    assert sum(map(script.strict, bad)) / len(bad) < 0.2
 
 
 def test_the_report_has_every_check_and_defect(script: ModuleType) -> None:
