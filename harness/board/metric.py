@@ -53,6 +53,10 @@ class Frame:
 
     def per_item(self, rows: Ints, values: Floats) -> Floats:
         """The mean of each item over its samples that have a value, NaN for items without one."""
+        if np.bincount(rows).max(initial=0) <= 1:
+            alone = np.full(len(self.clusters), np.nan)
+            alone[rows] = values
+            return alone
         scored = ~np.isnan(values)
         sums = np.bincount(rows[scored], weights=values[scored], minlength=len(self.clusters))
         counts = np.bincount(rows[scored], minlength=len(self.clusters))

@@ -82,48 +82,63 @@ def paired_differences(values: ArrayLike, clusters: Clusters, seed: int = 0) -> 
     table = np.asarray(values, dtype=np.float64)
     codes, _ = cluster_codes(clusters, table.shape[1])
     order = np.argsort(codes, kind="stable")
-    table, codes = table[:, order], codes[order]
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    sums = _ClusterSums(table[:, order], codes[order])
     k = len(table)
     empty = np.full((k, k), np.nan)
     found = Pairs(empty, empty.copy(), empty.copy(), np.zeros((k, k), dtype=np.intp))
     for i in range(k - 1):
-        for name, row in zip(Pairs.__slots__, _against(table[i], table[i + 1 :], starts, seed), strict=True):
+        for name, row in zip(Pairs.__slots__, _tested(*sums.less_each_later(i), seed), strict=True):
             getattr(found, name)[i, i + 1 :] = row
     return found
 
 
-def _against(one: Floats, others: Floats, starts: NDArray[np.intp], seed: int) -> tuple[NDArray, ...]:
-    """Differences of `one` and each of m `others` (m x n, items in order of clusters that begin at `starts`)."""
-    gaps = one - others
-    known = np.isfinite(gaps)
-    if known.all():
-        sizes = np.broadcast_to(np.diff(starts, append=len(one)), (len(others), len(starts)))
-    else:
-        gaps[~known] = 0.0
-        sizes = np.add.reduceat(known, starts, axis=1, dtype=np.int64)
-    sums = np.add.reduceat(gaps, starts, axis=1)
+class _ClusterSums:
+    """Sums of k systems over clusters (k x C), from which those of a difference follow: what only one of two systems
+    has is taken out again. Values are k x n with their items in order of clusters."""
+
+    def __init__(self, values: Floats, codes: NDArray[np.intp]) -> None:
+        self.known = np.isfinite(values)
+        self.values = np.where(self.known, values, 0.0)
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        self.cluster = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(codes)))
+        self.sums = np.add.reduceat(self.values, starts, axis=1)
+        self.sizes = np.add.reduceat(self.known, starts, axis=1, dtype=np.int64)
+        self.binary = np.asarray(np.isin(self.values, (0.0, 1.0)).all(axis=1))
+        self.lacking = np.nonzero(~self.known)
+        self.rounding = ROUNDING * float(np.abs(self.values).max(initial=0.0))
+
+    def less_each_later(self, i: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.bool_]]:
+        """System i less each of the m after it on common items: cluster sums and sizes (m x C), both pass or fail."""
+        later = slice(i + 1, None)
+        sums, sizes = self.sums[i] - self.sums[later], self.sizes[later].copy()
+        ours = np.flatnonzero(~self.known[i])
+        for item, cluster in zip(ours.tolist(), self.cluster[ours].tolist(), strict=True):
+            sums[:, cluster] += self.values[later, item]
+            sizes[:, cluster] -= self.known[later, item]
+        system, items = (places[np.searchsorted(self.lacking[0], i, side="right") :] for places in self.lacking)
+        np.subtract.at(sums, (system - i - 1, self.cluster[items]), self.values[i, items])
+        sums[np.abs(sums) <= self.rounding] = 0.0
+        return sums, sizes, np.asarray(self.binary[later] & self.binary[i])
+
+
+def _tested(
+    sums: Floats, sizes: NDArray[np.int64], binary: NDArray[np.bool_], seed: int
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Difference, error, p and clusters of m pairs, from cluster sums and sizes of their differences (m x C)."""
     n, count = sizes.sum(axis=1), (sizes > 0).sum(axis=1)
     usable = count > 1
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(usable, sums.sum(axis=1) / n, np.nan)
         off = sums - sizes * mean[:, None]
-        error = np.sqrt(count / (count - 1) * np.einsum("mc,mc->m", off, off)) / n
-    p = np.full(len(others), np.nan)
-    single = count == n
-    single[single] = _all_pass_or_fail(one, others[single], known[single])
-    p[single] = _mcnemar((gaps[single] > 0).sum(axis=1), (gaps[single] < 0).sum(axis=1))
-    by_t = ~single & (count >= FEW_CLUSTERS) & (error > ROUNDING * np.abs(mean))
+        error = np.where(usable, np.sqrt(count / (count - 1) * np.einsum("mc,mc->m", off, off)) / n, np.nan)
+    p = np.full(len(sums), np.nan)
+    single = usable & binary & (count == n)
+    p[single] = _mcnemar((sums[single] > 0).sum(axis=1), (sums[single] < 0).sum(axis=1))
+    by_t = usable & ~single & (count >= FEW_CLUSTERS) & (error > ROUNDING * np.abs(mean))
     p[by_t] = 2 * stdtr(count[by_t] - 1, -np.abs(mean[by_t]) / error[by_t])
     for m in np.flatnonzero(usable & ~single & ~by_t):
         p[m] = sign_flip(sums[m][sizes[m] > 0], seed)[0]
-    p[~usable], error[~usable] = np.nan, np.nan
     return mean, error, p, count
-
-
-def _all_pass_or_fail(one: Floats, others: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    fine: NDArray[np.bool_] = ~known | (np.isin(one, (0.0, 1.0)) & np.isin(others, (0.0, 1.0)))
-    return np.asarray(fine.all(axis=1))
 
 
 def sign_flip(sums: ArrayLike, seed: int = 0) -> tuple[float, str]:
