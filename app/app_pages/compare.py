@@ -113,12 +113,8 @@ def main() -> None:
             for one, subject in zip(some, subjects, strict=True):
                 st.text(sentence(one, names, subject, rubric))
     st.caption(say("compare.note"))
-    download.offer(
-        f"{about.task.name}-comparison",
-        lambda: [asdict(one) for one in found],
-        lambda: [asdict(one) for one in found],
-        "compare",
-    )
+    listed = [{"a_system": rows[one.a].system, "b_system": rows[one.b].system, **asdict(one)} for one in found]
+    download.offer(f"{about.task.name}-comparison", lambda: listed, lambda: listed, "compare")
 
 
 def measured(rows: Sequence[Row], whole: bool) -> list[str]:

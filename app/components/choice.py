@@ -22,10 +22,14 @@ def choose(
     text: Callable[[str], str] = str,
     default: str | None = None,
     widget: Callable[..., Any] = st.selectbox,
+    everywhere: bool = False,
 ) -> str:
-    """One of `options` (not empty), kept under `?key=`. An address that names none of them gives the default."""
+    """One of `options` (not empty), kept under `?key=`. An address that names none of them gives the default.
+
+    `everywhere`: the choice belongs to the whole app and holds until it is changed.
+    """
     usual = options[0] if default is None else default
-    kept = st.query_params.get(key, st.session_state.get(f"kept {key}"))
+    kept = st.query_params.get(key, _kept(key, everywhere))
     value = kept if kept in options else usual
     _remember(key, value, value == usual)
     state = f"{key} {language()}"
@@ -45,7 +49,7 @@ def choose_many(
 ) -> list[str]:
     """Any of `options`, kept as repeated `?key=`."""
     usual = list(default)
-    kept = st.query_params.get_all(key) or st.session_state.get(f"kept {key}")
+    kept = st.query_params.get_all(key) or _kept(key)
     value = [one for one in kept if one in options] if kept is not None else usual
     _remember(key, value, value == usual)
     state = f"{key} {language()}"
@@ -55,6 +59,17 @@ def choose_many(
         label, options, key=state, format_func=labels.__getitem__, on_change=_store, args=(key, state, usual)
     )
     return value
+
+
+def arrive(page: str) -> None:
+    """Note which page is open. Streamlit empties the address when the page changes: then, and only then, a page's
+    choices come back from the session. Otherwise an address without them means the defaults, as after 'back'."""
+    st.session_state["arrived"] = st.session_state.get("page") != page
+    st.session_state["page"] = page
+
+
+def _kept(key: str, everywhere: bool = False) -> Any:
+    return st.session_state.get(f"kept {key}") if everywhere or st.session_state.get("arrived") else None
 
 
 def set_choice(key: str, value: str) -> None:

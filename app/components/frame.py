@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.components import data
-from app.components.choice import choose
+from app.components.choice import arrive, choose
 from app.components.data import Place
 from app.components.text import line
 from app.components.words import LANGUAGES, browser_language, say
@@ -37,6 +37,7 @@ def navigate() -> None:
         default=browser_language(),
         text=LANGUAGES.__getitem__,
         widget=st.sidebar.selectbox,
+        everywhere=True,
     )
     st.session_state["lang"] = lang
     page = st.navigation(
@@ -55,6 +56,7 @@ def navigate() -> None:
             for section, pages in PAGES.items()
         }
     )
+    arrive(page.url_path)
     st.title(say(f"page.{page.url_path or 'overview'}"))
     try:
         page.run()
@@ -84,7 +86,7 @@ def subject() -> Subject:
     roots, published = data.roots(place)
     if not roots:
         nothing(place)
-    name = choose(say("task"), list(roots), "task", widget=st.sidebar.selectbox)
+    name = choose(say("task"), list(roots), "task", widget=st.sidebar.selectbox, everywhere=True)
     if published:
         st.caption(say("published"))
     the_task = data.task(place, name)
