@@ -102,6 +102,7 @@ def simulate(
     difficulty: Annotated[list[int] | None, typer.Option(min=1, max=3, help="1, 2 or 3; repeat for several.")] = None,
     hint_level: Annotated[list[int] | None, typer.Option(min=0, max=2, help="0, 1 or 2; repeat for several.")] = None,
     language: Annotated[list[str] | None, typer.Option(help="zh or en; both by default.")] = None,
+    register: Annotated[str, typer.Option(help="full, or worked (few families): short, for toy models.")] = "full",
     teacher: Annotated[
         str | None, typer.Option(help="good or mixture: write training conversations, not items.")
     ] = None,
@@ -120,6 +121,7 @@ def simulate(
         tuple(difficulty or (1, 2, 3)),
         tuple(hint_level if hint_level is not None else (0, 1, 2)),
         tuple(language or ("zh", "en")),
+        register,
     )
     write(rows(plan, teacher, task), out)
 
