@@ -23,6 +23,7 @@ from transformers import (
 from harness.digest import digest, files_digest
 from harness.errors import EnvironmentProblem, UsageError
 from harness.models import chat, hf
+from harness.record import write_json
 from trainers.stage import CHECKPOINT
 
 HEAD = "head.safetensors"
@@ -61,6 +62,8 @@ class Loaded:
     folder: Path
     end: int
     pad: int
+    oracle: bool = False
+    """Whether the gold score trained the base."""
 
     @property
     def context(self) -> int:
@@ -123,7 +126,8 @@ def load(name: str, lora: Lora | None, merged: Path) -> Loaded:
         model.generation_config.eos_token_id, model.generation_config.pad_token_id = end, pad
     if found.adapter:
         tokenizer.save_pretrained(merged)
-    return Loaded(model, tokenizer, base, end, pad)
+    oracle = any(hf.is_oracle(one) for one in (found.base, found.adapter) if one)
+    return Loaded(model, tokenizer, base, end, pad, oracle)
 
 
 def _quantized(lora: Lora | None) -> dict[str, Any]:
@@ -144,11 +148,12 @@ def _quantized(lora: Lora | None) -> dict[str, Any]:
     return {"quantization_config": config, "device_map": {"": device()}}
 
 
-def save_policy(model: Any, loaded: Loaded, output: Path, *, merge: bool) -> None:
+def save_policy(model: Any, loaded: Loaded, output: Path, *, merge: bool, oracle: bool = False) -> None:
     """Write `checkpoint/` of a language model, which the harness runs as hf/./.../checkpoint.
 
     An adapter is written as one, its base by its absolute path; with `merge` it goes to `adapter/` and the checkpoint
     is the merged model. A 4-bit base is loaded again unquantised for that, since merging into four bits loses weights.
+    What the gold score trained (`oracle`, or the base was) is marked, so that no board ranks it.
     """
     target = output / CHECKPOINT
     if isinstance(model, PeftModel):
@@ -163,6 +168,8 @@ def save_policy(model: Any, loaded: Loaded, output: Path, *, merge: bool) -> Non
     else:
         model.save_pretrained(target, safe_serialization=True)
     loaded.tokenizer.save_pretrained(target)
+    if oracle or loaded.oracle:
+        write_json(target / hf.MARK, {"oracle": True})
 
 
 def with_head(model: Any, seed: int = 0) -> Any:

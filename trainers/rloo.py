@@ -80,10 +80,10 @@ def run(path: Path) -> None:
         )
         if not trl.train(trainer, stage, NAMES, ended):
             return
-        checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False)
+        checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False, oracle=spec.reward == GOLD)
         stage.finish(
             prompts=len(prompts),
-            oracle=spec.reward == GOLD,
+            oracle=spec.reward == GOLD or loaded.oracle,
             checkpoint_digest=checkpoint.checkpoint_digest(str(stage.folder / CHECKPOINT)),
         )
 

@@ -25,6 +25,7 @@ from harness.models import Options, chat
 from harness.models.engine import Row, generate
 from harness.types import Decoding, Failure, Message, Model, Request, Response
 
+MARK = "easyds.json"
 PICKLES = ("pytorch_model*.bin", "adapter_model.bin", "*.pt", "*.pth", "*.ckpt")
 HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "merges.txt", "vocab.txt", "tokenizer.model"]
 
@@ -106,9 +107,9 @@ def _check(folder: Path, config_name: str) -> None:
             )
 
 
-def _is_oracle(folder: Path) -> bool:
+def is_oracle(folder: Path) -> bool:
     """Whether the trainer marked the checkpoint as an oracle arm: `easyds.json` with "oracle": true."""
-    path = folder / "easyds.json"
+    path = folder / MARK
     return path.exists() and _read_config(path).get("oracle") is True
 
 
@@ -154,7 +155,7 @@ class HFModel:
             "dtype": str(self._dtype).removeprefix("torch."),
             "device": self._device,
             "batch_size": self._options.batch_size or "auto",
-            **({"oracle": True} if any(_is_oracle(one) for one in (base, adapter) if one) else {}),
+            **({"oracle": True} if any(is_oracle(one) for one in (base, adapter) if one) else {}),
         }
 
     def load(self) -> None:

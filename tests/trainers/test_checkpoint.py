@@ -80,6 +80,17 @@ def test_an_adapter_names_its_base_by_its_whole_path_and_the_harness_loads_it(
     assert torch.equal(logits(hf.with_adapter(hf.load_base(found.base, torch.float32, "cpu"), found.adapter)), before)
 
 
+def test_what_the_gold_score_trained_is_marked_and_so_is_what_comes_of_it(tiny: Path, tmp_path: Path) -> None:
+    loaded = checkpoint.load(str(tiny), None, tmp_path / "merged")
+    checkpoint.save_policy(loaded.model, loaded, tmp_path / "fair", merge=True)
+    checkpoint.save_policy(loaded.model, loaded, tmp_path / "oracle", merge=True, oracle=True)
+    assert not hf.is_oracle(tmp_path / "fair" / "checkpoint")
+    assert hf.is_oracle(tmp_path / "oracle" / "checkpoint")
+    child = checkpoint.load(str(tmp_path / "oracle" / "checkpoint"), None, tmp_path / "merged")
+    checkpoint.save_policy(child.model, child, tmp_path / "child", merge=True)
+    assert hf.is_oracle(tmp_path / "child" / "checkpoint")
+
+
 @pytest.mark.parametrize("lora", [Lora(), None])
 def test_a_reward_models_scores_survive_saving_reloading_and_merging(
     lora: Lora | None, tiny: Path, tmp_path: Path
