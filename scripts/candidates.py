@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("--folder", required=True, type=Path)
     parser.add_argument("--task", default="ds-trace-demo-validation")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--methods", nargs="+", default=["dpo", "rloo"])
+    parser.add_argument("--methods", nargs="*", default=["dpo", "rloo"])
     parser.add_argument("--samples", type=int, help="answers an item; the task's own number by default")
     parser.add_argument("--set", nargs="*", default=[], metavar="STAGE.KEY=VALUE", help="replaces a setting")
     given = parser.parse_args()
@@ -70,20 +71,23 @@ def main() -> None:
     data = make_data(folder, given.task)
     systems: dict[str, list[Run]] = {"base": [evaluate(given.base.resolve(), "base", task, folder, given.samples)]}
     for seed in given.seeds:
-        for method, checkpoint in chain(folder, given.base.resolve(), data, seed, given.methods).items():
+        for method, checkpoint in chain(folder, given.base.resolve(), data, seed, given.methods):
             systems.setdefault(method, []).append(evaluate(checkpoint, f"{method}-{seed}", task, folder, given.samples))
     print_table(systems, task)
-    print_rewards(folder, given.seeds)
+    print_rewards(folder, data, given.seeds)
 
 
 def make_data(folder: Path, task_name: str) -> dict[str, Path]:
-    """Good conversations, teacher-made pairs, and a task of training exercises to sample answers on."""
-    found = {name: folder / f"{name}.jsonl" for name in ("good", "teacher")} | {"train": folder / "train.yaml"}
+    """Good conversations, teacher-made pairs to train and to judge reward models, and a task of training exercises to sample answers on."""
+    found = {name: folder / f"{name}.jsonl" for name in ("good", "teacher", "judged")} | {
+        "train": folder / "train.yaml"
+    }
     if not found["good"].exists():
         write(rows(demo_plan(task_name, "train", GOOD_CLUSTERS, 71), "good", task_name), found["good"])
-    if not found["teacher"].exists():
-        plan = demo_plan(task_name, "train", TEACHER_CLUSTERS, 72)
-        write(preferences.teacher_pairs(plan, loader.load(task_name), preferences.Rater()), found["teacher"])
+    for name, split, clusters, seed in (("teacher", "train", TEACHER_CLUSTERS, 72), ("judged", "validation", 150, 74)):
+        if not found[name].exists():
+            plan = demo_plan(task_name, split, clusters, seed)
+            write(preferences.teacher_pairs(plan, loader.load(task_name), preferences.Rater()), found[name])
     given = read_yaml(datasets() / task_name / "task.yaml")
     given["name"] = "candidates-train"
     given["simulate"] |= {"split": "train", "clusters": SAMPLED_CLUSTERS, "seed": 73}
@@ -93,22 +97,21 @@ def make_data(folder: Path, task_name: str) -> dict[str, Path]:
     return found
 
 
-def chain(folder: Path, base: Path, data: dict[str, Path], seed: int, methods: list[str]) -> dict[str, Path]:
-    """Checkpoints of one seed by method. Every method begins from this seed's SFT and learns from the same pairs."""
+def chain(folder: Path, base: Path, data: dict[str, Path], seed: int, methods: list[str]) -> Iterator[tuple[str, Path]]:
+    """(method, checkpoint) of one seed, as they are made. Every method begins from this seed's SFT and learns from the same pairs."""
     sft = stage("sft", folder, seed, base=str(base), data=str(data["good"]))
+    yield "sft", sft
     pairs = folder / f"pairs-{seed}.jsonl"
     if methods and not pairs.exists():
         train = loader.load(str(data["train"]))
         sampled = evaluate(sft, f"sft-{seed}-sampled", train, folder)
         found = [*read_lines(data["teacher"]), *preferences.sampled_pairs(sampled, train, preferences.Rater(), 2)]
         write(iter(found), pairs)
-    made = {"sft": sft}
     for method in methods:
         more = {}
         if method != "dpo":
             more["reward"] = str(stage("reward", folder, seed, base=str(sft), data=str(pairs)))
-        made[method] = stage(method, folder, seed, base=str(sft), data=str(pairs), **more)
-    return made
+        yield method, stage(method, folder, seed, base=str(sft), data=str(pairs), **more)
 
 
 def stage(name: str, folder: Path, seed: int, **given: str) -> Path:
@@ -160,23 +163,29 @@ def print_table(systems: dict[str, list[Run]], task: Task) -> None:
                 print(f"{a} - {b}: {found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
 
 
-def print_rewards(folder: Path, seeds: list[int]) -> None:
-    """Accuracy on held-out pairs by kind, over the seeds' reward models, beside the ceiling of all such labels."""
+def print_rewards(folder: Path, data: dict[str, Path], seeds: list[int]) -> None:
+    """Accuracy on pairs of the validation split by kind, over the seeds' reward models, beside the labels' ceiling."""
+    from trainers import checkpoint, reward
+    from trainers.data import Columns, read_pairs
+    from trainers.rewards import RewardModel
+
+    folders = [one for seed in seeds if (one := folder / f"reward-{seed}" / "checkpoint").exists()]
     right: dict[str, list[tuple[float, int]]] = defaultdict(list)
-    for seed in seeds:
-        path = folder / f"reward-{seed}" / "result.json"
-        if path.exists():
-            held = json.loads(path.read_text(encoding="utf-8"))["held_out"]
-            for kind, found in {"all": held, **held["by_kind"]}.items():
-                right[kind].append((found["accuracy"], found["n"]))
-    ceilings = {
-        row["kind"]: row["ceiling"]
-        for row in preferences.summary(line for seed in seeds for line in read_lines(folder / f"pairs-{seed}.jsonl"))
-    }
-    print("\nreward models: accuracy on held-out pairs, ceiling of the labels")
-    for kind, found in sorted(right.items()):
-        n = sum(count for _, count in found)
-        accuracy = sum(value * count for value, count in found) / n
+    brier = []
+    for one in folders:
+        loaded = checkpoint.load(
+            str(one.parent.parent / one.parent.name.replace("reward", "sft") / "checkpoint"), None, one
+        )
+        told = reward.report(RewardModel(one), read_pairs(data["judged"], loaded, Columns(), loaded.context))
+        brier.append(told["brier"])
+        for kind, found in {"all": told, **told["by_kind"]}.items():
+            right[kind].append((found["accuracy"], found["n"]))
+    if not folders:
+        return
+    ceilings = {row["kind"]: row["ceiling"] for row in preferences.summary(read_lines(data["judged"]))}
+    print(f"\n{len(folders)} reward models on pairs of the validation split, Brier score {np.mean(brier):.3f}")
+    for kind, each in right.items():
+        accuracy, n = np.mean([value for value, _ in each]), each[0][1]
         print(f"{kind:<16} {accuracy:.3f} (n {n})  ceiling {ceilings[kind]:.3f}")
 
 
