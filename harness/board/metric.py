@@ -12,7 +12,7 @@ import numpy as np
 from harness.board.table import Bools, Ints, Table
 from harness.errors import UsageError
 from harness.record import Run
-from harness.stats.intervals import Floats, Interval, clustered_mean, clustered_rate
+from harness.stats.intervals import Floats, clustered_table
 from harness.stats.quantiles import quantile
 from harness.types import Rubric, Task
 
@@ -143,37 +143,34 @@ def metrics(run: Run, table: Table, frame: Frame, rubric: Rubric) -> tuple[dict[
 
     UsageError for an item that the task does not have.
     """
-    rows, found, per_item = frame.rows(table), {}, {}
-    for name, values in rubric_values(table, rubric).items():
-        answered = values[table.answered]
-        per_item[name] = frame.per_item(rows[table.answered], answered)
-        aggregate = clustered_mean if name == "gold_score" else clustered_rate
-        found[name] = _summary(frame, per_item[name], answered, aggregate)
-    for name, values in table.values.items():
-        criterion = rubric.criteria.get(name)
-        aggregate = clustered_rate if criterion and criterion.kind == "gate" else clustered_mean
-        asked = table.applies[name]
-        found[name] = _summary(frame, frame.per_item(rows[asked], values[asked]), values[asked], aggregate)
+    rows = frame.rows(table)
+    headline = {name: values[table.answered] for name, values in rubric_values(table, rubric).items()}
+    per_item = {name: frame.per_item(rows[table.answered], values) for name, values in headline.items()}
+    found = _summaries(frame, per_item, headline, rates=set(per_item) - {"gold_score"})
+    asked = {name: values[table.applies[name]] for name, values in table.values.items()}
+    criteria = {name: frame.per_item(rows[table.applies[name]], values) for name, values in asked.items()}
+    gates = {name for name in criteria if name in rubric.criteria and rubric.criteria[name].kind == "gate"}
+    found |= _summaries(frame, criteria, asked, rates=gates)
     for name, score in table.whole.items():
         if score.value is not None:
             evidence = score.evidence or {}
             found[name] = Metric(score.value, evidence.get("low"), evidence.get("high"), int(evidence.get("n", 1)))
-    measured = {name: metric for name, metric in found.items() if metric is not None}
-    return measured | _costs(table) | _throughput(run.manifest), per_item
+    return found | _costs(table) | _throughput(run.manifest), per_item
 
 
-def _summary(frame: Frame, per_item: Floats, values: Floats, aggregate: Callable[..., Interval]) -> Metric | None:
-    """The mean over items, with the unscored of `values` counted; None if nothing was scored."""
-    scored = ~np.isnan(per_item)
-    n = int(scored.sum())
-    if not n:
-        return None
-    clusters = frame.clusters[scored]
-    unscored = int(np.isnan(values).sum())
-    if (clusters == clusters[0]).all():
-        return Metric(float(per_item[scored].mean()), None, None, n, unscored)
-    interval = aggregate(per_item[scored], clusters)
-    return Metric(interval.value, interval.low, interval.high, interval.n, unscored)
+def _summaries(
+    frame: Frame, per_item: Mapping[str, Floats], values: Mapping[str, Floats], rates: set[str]
+) -> dict[str, Metric]:
+    """The mean over items of each column, with the unscored of `values` counted. What was never scored is left out."""
+    found: dict[str, Metric] = {}
+    for are_rates in (True, False):
+        names = [name for name in per_item if (name in rates) == are_rates]
+        columns = np.array([per_item[name] for name in names]).reshape(len(names), len(frame.clusters))
+        for name, interval in zip(names, clustered_table(columns, frame.clusters, are_rates)):
+            if interval is not None:
+                low, high = (None if np.isnan(end) else end for end in (interval.low, interval.high))
+                found[name] = Metric(interval.value, low, high, interval.n, int(np.isnan(values[name]).sum()))
+    return found
 
 
 def _costs(table: Table) -> dict[str, Metric]:

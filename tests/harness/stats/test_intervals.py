@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.stats.intervals import Interval, clustered_mean, clustered_rate, wilson
+from harness.stats.intervals import Interval, clustered_mean, clustered_rate, clustered_table, wilson
 
 
 @pytest.mark.parametrize(
@@ -142,3 +142,28 @@ def test_import_leaves_scipy_alone() -> None:
         subprocess.run([sys.executable, "-c", code], check=False, env={"PYTHONPATH": ":".join(sys.path)}).returncode
         == 0
     )
+
+
+@pytest.mark.parametrize("rates", [True, False])
+def test_table_of_rows_is_the_rows_one_by_one(rates: bool) -> None:
+    """Rates of 0, 1 and between, gaps, one item a cluster, one cluster, one item, nothing."""
+    rng = np.random.default_rng(2)
+    clusters = rng.permutation(np.arange(60) // 3)
+    table = np.where(rng.random((9, 60)) < rng.random((9, 1)), 1.0, 0.0)
+    table[1], table[2] = 0, 1
+    table[3, rng.random(60) < 0.6] = np.nan
+    table[4, [i for i in range(60) if i not in {list(clusters).index(c) for c in range(20)}]] = np.nan
+    table[5, clusters != 7] = np.nan
+    table[6, 1:], table[7] = np.nan, np.nan
+    for row, found in zip(table, clustered_table(table, clusters, rates), strict=True):
+        known = ~np.isnan(row)
+        if not known.any():
+            assert found is None
+            continue
+        assert found is not None
+        if len(set(clusters[known])) < 2:
+            assert (np.isnan(found.low), found.value, found.n) == (True, row[known].mean(), known.sum())
+            continue
+        one = (clustered_rate if rates else clustered_mean)(row[known], clusters[known])
+        assert (found.value, found.low, found.high) == pytest.approx((one.value, one.low, one.high), abs=1e-14)
+        assert found.n == one.n
