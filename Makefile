@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+EXTERNAL := examples/trl_ppo/.venv/trl-1.12.0
 PARALLEL := -n auto --dist loadfile
 
 .PHONY: demo test test-all lint install browser clean
@@ -37,5 +38,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+$(EXTERNAL): examples/trl_ppo/environment.py $(READY)
+	$(BIN)/python $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo runs build dist
+	rm -rf $(VENV) examples/trl_ppo/.venv demo runs build dist

@@ -29,6 +29,12 @@ class EnvironmentProblem(EasyDSError):
     exit_code = 3
 
 
+class OutOfMemory(EnvironmentProblem):
+    """Memory ran out, or will. As an exit code of a stage it means what a kill by the kernel means (128 + SIGKILL)."""
+
+    exit_code = 137
+
+
 class Incomplete(EasyDSError):
     """Something got no response or no score; the same command continues."""
 

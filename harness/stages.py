@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import EasyDSError, EnvironmentProblem, UsageError
+from harness.errors import EasyDSError, EnvironmentProblem, OutOfMemory, UsageError
 from harness.record import lock, write_json
 
 GIVEN, LOG, EVENTS, RESULT = "given.json", "log.txt", "events.jsonl", "result.json"
@@ -31,9 +31,10 @@ POLL_S = 0.2
 class StageFailed(EasyDSError):
     """A stage ended without its result. The exit code is the stage's own where it is one of ours."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int, starved: bool = False) -> None:
+        """`starved`: whether memory ran out, as far as can be told."""
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code, self.starved = exit_code, starved
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ def _failure(code: int, output: Path, start: int, starved: bool) -> StageFailed:
         if code == -signal.SIGINT:
             raise KeyboardInterrupt
         why = "the machine ran out of memory" if starved else "by another process, or because memory ran out"
-        return StageFailed(f"the stage in {output} was killed ({name}; {why}). {again}", 3)
+        return StageFailed(f"the stage in {output} was killed ({name}; {why}). {again}", 3, code == -signal.SIGKILL)
     if code == 130:
         raise KeyboardInterrupt
     with open(output / LOG, "rb") as log:
@@ -213,7 +214,8 @@ def _failure(code: int, output: Path, start: int, starved: bool) -> StageFailed:
     own = (line for line in reversed(lines) if line.startswith("trainers: "))  # a launcher's words come after it
     last = next(own, lines[-1] if lines else "it printed nothing")
     message = last.removeprefix("trainers: ") if last.startswith("trainers: ") else f"{last[:300]} (see {output / LOG})"
-    return StageFailed(message, code if code in (2, 3, 4) and last.startswith("trainers: ") else 3)
+    known = code in (2, 3, 4) and last.startswith("trainers: ")
+    return StageFailed(message, code if known else 3, code == OutOfMemory.exit_code or "out of memory" in message)
 
 
 def _result(output: Path) -> dict[str, Any]:

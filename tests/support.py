@@ -96,14 +96,14 @@ def command(*args: str | Path, before: str = "") -> list[str]:
 
 
 def easyds(
-    *args: str | Path, before: str = "", env: Mapping[str, str] | None = None, **options: Any
+    *args: str | Path, before: str = "", env: Mapping[str, str] | None = None, timeout: float = 120, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run `easyds ARGS` to its end."""
     return subprocess.run(
         command(*args, before=before),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         env={**os.environ, **(env or {})},
         **options,
     )

@@ -10,9 +10,10 @@ import sys
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from harness.errors import EasyDSError, EnvironmentProblem, UsageError, unknown
+from harness.errors import EasyDSError, EnvironmentProblem, OutOfMemory, UsageError, unknown
+from trainers.memory import Method
 from trainers.profiles import start_ranks
 
 STAGES = {
@@ -59,9 +60,9 @@ def _given(spec: Path) -> dict[str, Any]:
 
 def estimate(name: str, target: str, spec: Path) -> dict[str, Any]:
     """What a stage will need. Raises UsageError for one that memory is not estimated for."""
-    module = import_module(target.partition(":")[0])
-    if not issubclass(kind := module.Spec, import_module("trainers.trl").TrainSpec):
+    if name not in get_args(Method):
         raise UsageError(f"memory is not estimated for the stage {name}.")
+    kind = import_module(target.partition(":")[0]).Spec
     from trainers.preflight import report
     from trainers.stage import read_spec
 
@@ -69,7 +70,7 @@ def estimate(name: str, target: str, spec: Path) -> dict[str, Any]:
 
 
 def run_stage(target: str, spec: Path) -> None:
-    """Call "module:attribute" with the spec. Raises EnvironmentProblem when memory runs out or a package is missing."""
+    """Call "module:attribute" with the spec. Raises OutOfMemory, or EnvironmentProblem when a package is missing."""
     module, _, attribute = target.partition(":")
     try:
         getattr(import_module(module), attribute)(spec)
@@ -79,7 +80,7 @@ def run_stage(target: str, spec: Path) -> None:
         ) from error
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or _out_of_memory(error):
-            raise EnvironmentProblem(
+            raise OutOfMemory(
                 f"out of memory ({str(error).splitlines()[0][:120] if str(error) else 'MemoryError'}). Halve 'batch_size' and double 'accumulation', "
                 "shorten 'max_length', or use a bigger machine; the last whole state is kept."
             ) from error

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import EnvironmentProblem, UsageError
+from harness.errors import OutOfMemory, UsageError
 
 Method = Literal["sft", "reward", "dpo", "rloo", "ppo"]
 FLOAT = 4
@@ -24,6 +24,8 @@ TILE = (4096, 32768)
 """Tokens and columns of the logits that TRL 1.16 holds at once (trl.kernels.chunked_logprob, add_fused_lm_head)."""
 TILES = {"cpu": 7, "cuda": 1}
 """Tiles of that size alive at once: torch operations on a processor (counted in `_backward_tile`), one kernel on a GPU."""
+PPO_LOGITS = 1 << 24
+"""Logits that our PPO holds at once (trainers.ppo.backbone.LOGITS)."""
 NF4 = 0.5 + 1 / 64 + FLOAT / 64 / 256
 """Bytes a weight in 4 bits: the value, a byte for each block of 64, a float for 256 of these (double quantisation)."""
 RUNTIME = {"cpu": 500 << 20, "cuda": 800 << 20}
@@ -205,6 +207,8 @@ def _head(shape: Shape, load: Load, tokens: int) -> int:
     """From hidden states to a loss: whole logits are there four times (as computed, in float32, normalised, gradient)."""
     if load.whole_logits:
         return tokens * shape.vocabulary * (load.weight_bytes + 3 * FLOAT if load.weight_bytes != FLOAT else 3 * FLOAT)
+    if load.method == "ppo":
+        return 4 * FLOAT * min(tokens * shape.vocabulary, PPO_LOGITS) + 2 * tokens * shape.hidden * FLOAT
     columns = TILE[1] if load.device == "cuda" else min(TILE[1], shape.vocabulary)
     tile = min(tokens, TILE[0]) * columns * (FLOAT if load.device == "cpu" else load.weight_bytes)
     return TILES[load.device] * tile + 2 * tokens * shape.hidden * FLOAT
@@ -241,7 +245,7 @@ _LINUX = Path("/proc/meminfo").exists()
 def require_fit(shape: Shape, load: Load, accumulation: int, room: int) -> dict[str, int]:
     """The estimate, if it is at most `room` bytes.
 
-    Raises EnvironmentProblem otherwise, with the parts and the smallest change that would fit: fewer rows at a time
+    Raises OutOfMemory otherwise, with the parts and the smallest change that would fit: fewer rows at a time
     (and more accumulation, so that an update stays what it is), then gradient checkpointing, then 4 bits.
     """
     needed = estimate(shape, load)
@@ -254,8 +258,8 @@ def require_fit(shape: Shape, load: Load, accumulation: int, room: int) -> dict[
             break
     else:
         advice = "Nothing that the spec can change would fit: use a bigger machine, more ranks with ZeRO-3, or a smaller base."
-    raise EnvironmentProblem(
-        f"{load.method} needs about {gigabytes(needed['total'])} ({parts}), but {gigabytes(room)} are there. {advice}"
+    raise OutOfMemory(
+        f"{load.method} would run out of memory: it needs about {gigabytes(needed['total'])} ({parts}), but {gigabytes(room)} are there. {advice}"
     )
 
 
@@ -278,7 +282,9 @@ def halvings(rows: int) -> list[int]:
 
 def _changes(before: Load, after: Load, accumulation: int) -> str:
     found: list[str] = []
-    if after.rows != before.rows:
+    if after.rows != before.rows and before.method == "ppo":
+        found.append(f"ppo.micro_batch {after.rows}")
+    elif after.rows != before.rows:
         found.append(f"batch_size {after.rows} with accumulation {accumulation * before.rows // after.rows}")
     if after.checkpointing != before.checkpointing:
         found.append("gradient_checkpointing true")

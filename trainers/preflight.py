@@ -21,36 +21,44 @@ MARGIN = 16
 """Tokens added for the template's marks around a row's texts."""
 
 
-def plan(stage: str, spec: Any) -> tuple[Shape, Load]:
-    """What the stage will do to memory. `spec` is a TrainSpec. Raises UsageError for a base of another kind."""
+def plan(stage: str, spec: Any) -> tuple[Shape, Load, int]:
+    """What the stage will do to memory, and its accumulation. `spec` is a TrainSpec or that of ppo.
+
+    Raises UsageError for a base of another kind.
+    """
     found = hf.folders(checkpoint.place(spec.base))
     shape = Shape.read(found.base)
-    fresh = getattr(spec, "max_new_tokens", 0)
+    how = spec.ppo if stage == "ppo" else spec
+    fresh = getattr(how, "max_new_tokens", 0)
     longest = longest_row(Path(spec.data), spec.columns, hf.load_tokenizer(found.tokenizer), answers=not fresh) + fresh
-    lora = spec.lora
+    lora, limit = spec.lora, getattr(spec, "max_length", None)
     profile = profiles.of(asdict(spec))
     device = profile.device if profile else checkpoint.device()
-    return shape, Load(
+    rows, batch = (
+        (how.micro_batch, how.minibatch) if stage == "ppo" else (how.batch_size, how.batch_size * how.accumulation)
+    )
+    load = Load(
         method=stage,  # type: ignore[arg-type]
-        rows=spec.batch_size,
-        length=min(longest, spec.max_length or longest),
+        rows=rows,
+        length=min(longest, limit or longest),
         device=device,
         weight_bytes=2 if lora and device == "cuda" else memory.FLOAT,
         rank=lora.r if lora else 0,
         targets=lora.targets if lora else (),
         dropout=lora.dropout if lora and stage in ("sft", "reward") else 0.0,
         four_bits=bool(lora and lora.quantize == "4bit"),
-        checkpointing=spec.gradient_checkpointing,
+        checkpointing=how.gradient_checkpointing,
         ranks=profile.ranks if profile else 1,
         zero=profile.sharing if profile else 0,
-        rollouts=spec.batch_size * spec.accumulation if fresh else 0,
+        rollouts=how.generation_batch if stage == "ppo" else batch if fresh else 0,
     )
+    return shape, load, max(1, batch // rows)
 
 
 def require_fit(stage: str, spec: Any) -> None:
-    """Raises EnvironmentProblem, with what would fit, if the stage needs more memory than there is now."""
-    shape, load = plan(stage, spec)
-    memory.require_fit(shape, load, spec.accumulation, room(spec, load))
+    """Raises OutOfMemory, with what would fit, if the stage needs more memory than there is now."""
+    shape, load, accumulation = plan(stage, spec)
+    memory.require_fit(shape, load, accumulation, room(spec, load))
 
 
 def room(spec: Any, load: Load) -> int:
@@ -63,7 +71,7 @@ def room(spec: Any, load: Load) -> int:
 
 def report(stage: str, spec: Any) -> dict[str, Any]:
     """The estimate by part, what there is, and what it was computed for."""
-    shape, load = plan(stage, spec)
+    shape, load, _ = plan(stage, spec)
     parts = estimate(shape, load)
     there = room(spec, load)
     return {

@@ -17,6 +17,7 @@ from harness.errors import UsageError
 from harness.models import chat
 from trainers import checkpoint, trl
 from trainers.data import read_prompts
+from trainers.ppo.maths import distinct
 from trainers.rewards import GOLD, open_reward
 from trainers.stage import CHECKPOINT
 
@@ -53,7 +54,10 @@ def run(path: Path) -> None:
         prompts = read_prompts(Path(spec.data), loaded, spec.columns, trl.limit(spec, loaded) - spec.max_new_tokens)
         judge = open_reward(spec.reward, loaded.tokenizer)
 
+        seen: dict[str, float] = {}
+
         def reward(row: Sequence[int], completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
+            seen["distinct"] = distinct([list(one) for one in completion_ids])
             return judge([prompts[index] for index in row], completion_ids)
 
         config = RLOOConfig(
@@ -78,7 +82,7 @@ def run(path: Path) -> None:
             processing_class=loaded.tokenizer,
             peft_config=trl.adapter(spec, loaded),
         )
-        if not trl.train(trainer, stage, NAMES, ended):
+        if not trl.train(trainer, stage, NAMES, lambda step, values: refine(values, seen)):
             return
         checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False, oracle=spec.reward == GOLD)
         stage.finish(
@@ -88,9 +92,10 @@ def run(path: Path) -> None:
         )
 
 
-def ended(step: int, values: dict[str, Any]) -> None:
-    """TRL tells the share of answers that did not come to an end; ours is the share that did."""
+def refine(values: dict[str, Any], seen: dict[str, float]) -> None:
+    """TRL tells the share of answers that did not come to an end; ours is the share that did. Adds what was seen."""
     values["ended"] = 1.0 - values["ended"]
+    values |= seen
 
 
 NAMES = {

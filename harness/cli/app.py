@@ -169,6 +169,9 @@ def train(
     track: Annotated[
         list[str] | None, typer.Option(help="Pass events on: tensorboard, trackio, wandb or mlflow; repeat.")
     ] = None,
+    fit_batch: Annotated[
+        bool, typer.Option("--fit-batch", help="Halve batch_size until it fits; accumulation grows in its place.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print how much memory it will need.")] = False,
     form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
 ) -> None:
@@ -177,7 +180,7 @@ def train(
 
     given = {"base": base, "data": None if data is None else str(data), "output": output and str(output), "seed": seed}
     options = {key: value for key, value in given.items() if value is not None}
-    start(stage, spec, options, settings or [], form, track or [], dry_run)
+    start(stage, spec, options, settings or [], form, track or [], fit_batch, dry_run)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from harness import stages
 from harness.cli.progress import duration
 from harness.cli.watch import Follow
 from harness.errors import UsageError, unknown
+from harness.fit import fitted
 from harness.trackers import open_tracker
 
 
@@ -22,6 +24,7 @@ def train(
     settings: Sequence[str],
     form: str,
     track: Sequence[str] = (),
+    fit_batch: bool = False,
     dry_run: bool = False,
 ) -> None:
     """Run the stage and print its result, or with `dry_run` only what memory it will need."""
@@ -32,6 +35,8 @@ def train(
     if dry_run:
         _print_estimate(stages.estimate(order), form)
         return
+    if fit_batch:
+        order = fitted(order, lambda line: print(f"{stage}: {line}", file=sys.stderr, flush=True))
     with ExitStack() as opened:
         listeners: list[Callable[[Mapping[str, Any]], None]] = [opened.enter_context(Follow(stage))]
         listeners += [opened.enter_context(closing(open_tracker(name, order.output))) for name in track]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support import read_jsonl
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from trainers.__main__ import main
 from trainers.alarms import Alarms
+from trainers.ppo.maths import distinct
 
 ASKED = "My queue gives 3 first. Why?"
 LONG = ("Which end does an element leave from? " * 6, "The answer is 1, then 2, then 3, as I said. " * 6)
@@ -78,10 +80,7 @@ def train(name: str, folder: Path, rows: list[dict[str, Any]], **spec: Any) -> t
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     path = folder / "spec.json"
     path.write_text(json.dumps({"data": str(data), "output": str(folder / "out"), **spec}), encoding="utf-8")
-    done = subprocess.run([sys.executable, "-m", "trainers", name, str(path)], capture_output=True, text=True)
-    events = read_jsonl(folder / "out" / "events.jsonl")
-    assert events, done.stderr
-    return done.returncode, events
+    return main([name, str(path)]), read_jsonl(folder / "out" / "events.jsonl")
 
 
 def alarms(events: list[dict[str, Any]]) -> set[str]:
@@ -104,3 +103,50 @@ def test_a_dpo_on_contradictions_at_a_wild_rate(tiny: Path, tmp_path: Path) -> N
     )
     assert code == 0
     assert {"grad_norm", "chosen_drift"} <= alarms(events)
+
+
+@pytest.mark.slow
+def test_an_rloo_that_leaves_the_reference_and_never_ends(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def some_tokens(prompts: Any, completions: Any) -> list[float]:
+        return [float(sum(10 <= token < 60 for token in one)) for one in completions]
+
+    monkeypatch.setattr("trainers.rloo.open_reward", lambda name, tokenizer: some_tokens)
+    code, events = train(
+        "rloo",
+        tmp_path,
+        [{"prompt": f"{ASKED} ({number})"} for number in range(8)],
+        base=str(tiny),
+        reward="gold",
+        steps=8,
+        batch_size=16,
+        max_new_tokens=12,
+        learning_rate=0.03,
+        beta=0.0001,
+    )
+    assert code == 0
+    assert alarms(events) == {"ended", "reference_kl"}
+    assert all(0 < row["distinct"] <= 1 for row in events if row["phase"] == "rloo")
+
+
+def test_a_model_that_says_one_thing(tiny: Path) -> None:
+    """The same model sampled, then greedy: eight answers become one."""
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
+    torch.manual_seed(0)
+    ids = tokenizer([ASKED] * 8, return_tensors="pt")
+    told = [
+        {"distinct": distinct(model.generate(**ids, do_sample=sample, max_new_tokens=12)[:, -12:].tolist())}
+        for sample in (True, False)
+    ]
+    assert raised(told) == [(1, "repetition")]
+
+
+@pytest.mark.slow
+def test_an_sft_that_overflows(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"prompt": ASKED, "response": "Look."}]
+    code, events = train("sft", tmp_path, rows * 8, base=str(tiny), steps=8, batch_size=1, learning_rate=1e30)
+    assert code == 3
+    assert "became nan at step" in capsys.readouterr().err
+    assert events[-1]["alarm"] == "not_a_number"
+    assert not (tmp_path / "out" / "result.json").exists()

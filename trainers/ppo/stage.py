@@ -17,7 +17,7 @@ from harness import task as tasks
 from harness.errors import UsageError
 from harness.models import chat
 from harness.types import Decoding
-from trainers import checkpoint
+from trainers import checkpoint, preflight
 from trainers.checkpoint import Loaded, Lora
 from trainers.data import Columns, Prompt, read_prompts, require_file
 from trainers.ppo import maths, rewards, rollouts
@@ -105,6 +105,7 @@ class Run:
     def __init__(self, spec: Spec, ranks: Ranks, stage: Stage | None) -> None:
         self.spec, self.ranks, self.stage = spec, ranks, stage
         self.output = Path(spec.output)
+        preflight.require_fit("ppo", spec)
         self.loaded = checkpoint.load(spec.base, spec.lora, self.output / "base")
         folder = Path(spec.reward_model) if spec.reward_model else None
         if folder is not None:
