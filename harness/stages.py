@@ -29,7 +29,7 @@ POLL_S = 0.2
 
 
 class StageFailed(EasyDSError):
-    """A stage ended without its result. The exit code is the stage's own where it is one of ours."""
+    """A stage ended without its result. The exit code is the stage's own where it is 2, 3 or 4 (1 means a failed gate)."""
 
     def __init__(self, message: str, exit_code: int, starved: bool = False) -> None:
         """`starved`: whether memory ran out, as far as can be told."""

@@ -76,7 +76,7 @@ def test_the_child_is_the_first_to_die_when_memory_runs_out(tmp_path: Path) -> N
         ('(output / "result.json").write_text("{")\n', 3, "is not valid JSON"),
         ('(output / "result.json").write_text("[]")\n', 3, "is no JSON object"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", 3, "was killed (SIGKILL"),
-        ('sys.exit("trainers: row 7 is empty")\n', 1, "row 7 is empty"),
+        ('sys.exit("trainers: row 7 is empty")\n', 3, "row 7 is empty"),
         ('print("trainers: no such key", file=sys.stderr)\nsys.exit(2)\n', 2, "no such key"),
         ('print("trainers: disk full", file=sys.stderr)\nsys.exit(3)\n', 3, "disk full"),
         ('print("trainers: half done", file=sys.stderr)\nsys.exit(4)\n', 4, "half done"),
