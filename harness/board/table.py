@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -214,19 +214,33 @@ def _load(path: Path, key: str) -> Table | None:
 
 
 def _from_arrow(stored: Any, about: Mapping[str, Any]) -> Table:
-    names: Iterable[str] = stored.column_names
-    arrays = {name: stored.column(name).combine_chunks() for name in names}
-    item = arrays.pop("item")
-    columns = {name: array.to_numpy(zero_copy_only=False) for name, array in arrays.items()}
-    scores = {name.removeprefix("score:"): name for name in columns if name.startswith("score:")}
+    arrays = {name: stored.column(name).combine_chunks() for name in stored.column_names}
+    scores = {name.removeprefix("score:"): array for name, array in arrays.items() if name.startswith("score:")}
+    item = arrays["item"]
     return Table(
         item.dictionary.to_pylist(),
-        item.indices.to_numpy().astype(np.intp),
-        columns["sample"].astype(np.intp),
-        columns["answered"],
-        {name: columns[name] for name in MEASURED},
-        {criterion: columns[name] for criterion, name in scores.items()},
-        {criterion: arrays[name].is_valid().to_numpy(zero_copy_only=False) for criterion, name in scores.items()},
+        _numbers(item.indices, np.int32).astype(np.intp),
+        _numbers(arrays["sample"], np.int64).astype(np.intp),
+        _bits(arrays["answered"], 1),
+        {name: _numbers(arrays[name], np.float64) for name in MEASURED},
+        {name: np.where(_bits(array, 0), _numbers(array, np.float64), np.nan) for name, array in scores.items()},
+        {name: _bits(array, 0) for name, array in scores.items()},
         about["sources"],
         {name: Score(**row) for name, row in about["whole"].items()},
     )
+
+
+def _numbers(array: Any, kind: type[np.generic]) -> NDArray[Any]:
+    """The numbers of an Arrow array, whatever stands under its nulls. `to_numpy` would import pandas."""
+    if not len(array):
+        return np.zeros(0, dtype=kind)
+    return np.frombuffer(array.buffers()[1], dtype=kind)[array.offset : array.offset + len(array)]
+
+
+def _bits(array: Any, buffer: int) -> Bools:
+    """A bitmap of an Arrow array: which are valid (buffer 0; none: all are), or the values of booleans (buffer 1)."""
+    found = array.buffers()[buffer]
+    if found is None:
+        return np.ones(len(array), dtype=np.bool_)
+    bits = np.unpackbits(np.frombuffer(found, dtype=np.uint8), bitorder="little")
+    return bits[array.offset : array.offset + len(array)].astype(np.bool_)
