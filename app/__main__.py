@@ -9,6 +9,7 @@ import argparse
 import base64
 import hashlib
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def main() -> None:
     parser.add_argument("--browser", action="store_true", help="open the page in a browser")
     given = parser.parse_args()
     settings: dict[str, Any] = {"server.port": given.port, "server.headless": not given.browser}
-    app.run(config=settings)
+    with suppress(KeyboardInterrupt):
+        app.run(config=settings)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -61,23 +61,21 @@ def rank(row: Row) -> str:
 
 def table(rows: Sequence[Row], names: Sequence[str], rubric: Rubric, key: str) -> None:
     """Systems by metrics, each number with its interval; a metric that nobody has is left out."""
-    names = [name for name in names if any(name in row.metrics for row in rows)]
+    heads = {name: numbers.heading(name, rubric) for name in names if any(name in row.metrics for row in rows)}
     st.subheader(say(key), anchor=False)
-    if not names:
+    if not heads:
         st.caption(say("not_measured"))
         return
+    system, place = say("system"), say("rank")
     cells = [
         {
-            say("system"): line(row.system),
-            say("rank"): rank(row),
-            "n": max(row.metrics[name].n for name in names if name in row.metrics),
-            **{
-                numbers.heading(name, rubric): numbers.written(name, row.metrics.get(name), rubric, bare=True)
-                for name in names
-            },
+            system: line(row.system),
+            place: rank(row),
+            "n": max(row.metrics[name].n for name in heads if name in row.metrics),
+            **{head: numbers.written(name, row.metrics.get(name), rubric, bare=True) for name, head in heads.items()},
         }
         for row in rows
-        if any(name in row.metrics for name in names)
+        if any(name in row.metrics for name in heads)
     ]
     _show(cells, say(key))
     if missing := len(rows) - len(cells):
@@ -87,20 +85,24 @@ def table(rows: Sequence[Row], names: Sequence[str], rubric: Rubric, key: str) -
 def targets(rows: Sequence[Row], rubric: Rubric) -> None:
     """Which of the project's targets each system meets; none of it is met by a value alone, its interval must lie beyond."""
     st.subheader(say("overview.targets"), anchor=False)
-    cells: list[dict[str, object]] = []
-    for row in rows:
-        cell: dict[str, object] = {say("system"): line(row.system)}
-        for name, (sign, bar) in TARGETS.items():
-            short = known("short", name)
-            goal = f"{short} {sign} {bar * numbers.scale(name, rubric):g} {numbers.unit(name, rubric)}".strip()
-            verdict = row.targets.get(name)
-            cell[goal] = f"{MARKS[verdict]} {say(f'target.{verdict}')}" if verdict in MARKS else say("not_measured")
-        cells.append(cell)
+    system, absent = say("system"), say("not_measured")
+    words = {verdict: f"{mark} {say(f'target.{verdict}')}" for verdict, mark in MARKS.items()}
+    heads = {
+        name: f"{known('short', name)} {sign} {bar * numbers.scale(name, rubric):g} {numbers.unit(name, rubric)}".strip()
+        for name, (sign, bar) in TARGETS.items()
+    }
+    cells = [
+        {
+            system: line(row.system),
+            **{head: words.get(row.targets.get(name, ""), absent) for name, head in heads.items()},
+        }
+        for row in rows
+    ]
     _show(cells, say("overview.targets"))
     st.caption(say("overview.targets.note"))
 
 
-def _show(cells: Sequence[dict[str, object]], alt: str) -> None:
+def _show(cells: Sequence[Mapping[str, object]], alt: str) -> None:
     pinned = {say("system"): st.column_config.TextColumn(pinned=True, width=150)}
     st.dataframe(pd.DataFrame(cells), hide_index=True, alt=alt, column_config=pinned)
 

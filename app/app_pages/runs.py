@@ -100,7 +100,7 @@ def two_runs(first: Run, second: Run) -> None:
 
 
 def _widths(*names: str) -> dict[str, Any]:
-    return {name: st.column_config.TextColumn(width="large") for name in names}
+    return {name: st.column_config.TextColumn(width="medium") for name in names}
 
 
 def main() -> None:
