@@ -124,7 +124,7 @@ def _accent() -> str:
 
 def _named(base: alt.Chart, y: alt.Y) -> list[alt.Chart]:
     """The row's name at the left and its label at the right, each on a halo that keeps it readable over lines."""
-    paper = "#0e1117" if st.context.theme.type == "dark" else "#ffffff"
+    paper = "#171614" if st.context.theme.type == "dark" else "#ffffff"
     halo = {"stroke": paper, "strokeWidth": 5, "strokeJoin": "round"}
     found = []
     for style in (halo, {"color": ink()}):
