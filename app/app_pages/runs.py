@@ -31,17 +31,18 @@ def attempts(board: Board, runs: list[Run]) -> None:
     cells = []
     for run in reversed(runs):
         row, manifest = rows[run.id], run.manifest
+        ranks = [str(one) for one in dict.fromkeys(row.rank or ())]
+        missing = manifest.get("missing")  # not known before a run has ended
+        answered = "–" if missing is None else str(manifest["requests"] - missing)
         cells.append(
             {
                 say("runs.created"): manifest["created"][:16].replace("T", " "),
                 say("system"): line(manifest["system"]),
                 say("runs.status"): known("status", manifest["status"]),
-                say(
-                    "runs.answered"
-                ): f"{manifest['requests'] - manifest.get('missing', manifest['requests'])} / {manifest['requests']}",
-                say("runs.failures"): len(manifest.get("failures", ())),
-                say("rank"): "–" if row.rank is None else "–".join(str(one) for one in dict.fromkeys(row.rank)),
+                say("rank"): "–".join(ranks) or "–",
                 say("why"): line(row.note),
+                say("runs.answered"): f"{answered} / {manifest['requests']}",
+                say("runs.failures"): len(manifest.get("failures", ())),
                 say("run"): run.id,
             }
         )
@@ -105,7 +106,8 @@ def _widths(*names: str) -> dict[str, Any]:
 
 def main() -> None:
     about = frame.subject()
-    runs = {run.id: run for run in data.runs(about.root, about.task.name)}
+    shown = {row.run for row in about.board.rows}
+    runs = {run.id: run for run in data.runs(about.root, about.task.name) if run.id in shown}
     st.subheader(say("runs.attempts"), anchor=False)
     attempts(about.board, list(runs.values()))
     names = list(reversed(runs))

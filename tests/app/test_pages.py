@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -223,9 +225,16 @@ def test_broken_run_folder_is_named_and_blocks_nothing(opened: Open, shown: Plac
     execute(runs, shown[1], "null")
     (runs / "torn").mkdir()
     (runs / "torn" / "manifest.json").write_text("{", encoding="utf-8")
+    bent = runs / "bent"
+    shutil.copytree(next(runs.glob("*null*")), bent)
+    manifest = json.loads((bent / "manifest.json").read_text(encoding="utf-8"))
+    (bent / "manifest.json").write_text(json.dumps({**manifest, "identity": None}), encoding="utf-8")
     at = opened("overview", "en", (runs, shown[1]))
     assert not at.exception
     assert "torn" in at.dataframe[-1].value.to_csv()
+    assert "bent" in at.dataframe[-1].value.to_csv()
+    for page in PAGES:
+        assert not opened(page, "en", (runs, shown[1])).exception
 
 
 def test_task_that_is_not_given_is_an_error_line(opened: Open, shown: Place, tmp_path: Path) -> None:
