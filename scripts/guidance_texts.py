@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from rapidfuzz import fuzz, process
 
-from harness.scorers import reading
 from harness.scorers.checks import LONG, well_formed
 from harness.scorers.evidence import Reading
+from harness.scorers.numerals import normalise
+from harness.scorers.verdicts import questions
 from harness.types import Item
 
 _CODE = re.compile(r"```.*?```|`[^`]*`", re.S)
@@ -47,7 +48,7 @@ def in_language(text: str, language: str) -> bool:
 
 def squeezed(text: str) -> str:
     """A text without case, width and spaces, so that a formula is found however it is set."""
-    return re.sub(r"[\s`*]+", "", reading.normalise(text))
+    return re.sub(r"[\s`*]+", "", normalise(text))
 
 
 def leaks(item: Item, text: str) -> list[str]:
@@ -79,7 +80,7 @@ def screens(items: Iterable[tuple[str, Item]], areas: Iterable[str] = ()) -> Ite
     wanted = set(areas)
     for area, item in items:
         for number, text in enumerate(item.references, 1) if not wanted or area in wanted else ():
-            asked = reading.questions(reading.normalise(text))
+            asked = questions(normalise(text))
             where = f"{item.id}, reference {number}"
             if asked == 0:
                 yield f"{where}: no question"
@@ -174,7 +175,7 @@ def similar(rows: Sequence[Text], cutoff: float, block: int = 500) -> Iterator[t
         for offset, line in enumerate(alike):
             place = start + offset
             line[place:] = -1
-            line[group == group[place]] = -1
+            line[group[: len(line)] == group[place]] = -1
             near = set(np.flatnonzero(line >= cutoff)) | ({int(line.argmax())} if place else set())
             yield from ((float(line[other]), rows[place], rows[other]) for other in near if line[other] >= 0)
 
