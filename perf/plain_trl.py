@@ -19,16 +19,16 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 
 class Clock(TrainerCallback):
-    """Seconds of each step, from its begin to its end."""
+    """CPU seconds of each step, from its begin to its end."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
-        self._begun = time.perf_counter()
+        self._begun = time.process_time()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.seconds.append(time.perf_counter() - self._begun)
+        self.seconds.append(time.process_time() - self._begun)
 
 
 def main(method: str, given: dict[str, Any]) -> None:

@@ -4,11 +4,11 @@ A random Qwen2 of 1.1 million parameters with its tokenizer and 64 simulated con
 batches of 8, LoRA r=8, one thread. The plain script (`plain_trl.py`) gets the rows as rendered text.
 
 - Losses: those that TRL logs in the plain script against those in the stage's events.jsonl, bit for bit.
-- `callbacks_ms`: time inside the stage's own callback in a step, median over all steps of all pairs (`timed_stage.py`).
+- `callbacks_ms`: time inside the stage's own callback in a step, median over all steps of all pairs (`timed_stage.py`), by the clock.
   The bar is 3 ms or 2 % of a step, whichever is more. Time to save a state is told apart and has no bar: it is the price
   of being resumable, and `save_every` sets how often it is paid.
-- `step_ratio`: median step of the stage over that of the plain script, from TRL's begin of a step to its end; no bar,
-  because other work on the machine moves it more than a stage does.
+- `step_ratio`: median step of the stage over that of the plain script in CPU time, from TRL's begin of a step to its end;
+  no bar, because caches and other work on the machine move it more than a stage does.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def measure(report: Report, method: str, folder: Path, pairs: int, steps: int) -
         "steps": steps,
         "pairs": pairs,
         "first_and_last_loss": [done[0][1]["losses"][0], done[0][1]["losses"][-1]],
-        "plain_step_ms": round(plain_ms, 2),
-        "stage_step_ms": round(stage_ms, 2),
+        "plain_step_cpu_ms": round(plain_ms, 2),
+        "stage_step_cpu_ms": round(stage_ms, 2),
         "step_ratio": round(stage_ms / plain_ms, 3),
         "callbacks_ms": round(callback_ms, 3),
         "callbacks_worst_ms": round(worst_ms, 3),

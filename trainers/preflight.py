@@ -81,7 +81,7 @@ def report(stage: str, spec: Any) -> dict[str, Any]:
         "load": asdict(load),
         "bytes": parts,
         "available_bytes": there,
-        "fits": parts["total"] <= there,
+        "fits": memory.fits(parts, there),
     }
 
 
