@@ -56,11 +56,16 @@ class Slots:
         self.joinable = all(type(layer) is DynamicLayer for layer in layers)
 
     def admit(self, rows: Sequence[Row]) -> None:
-        """Prefill `rows` as one left-padded batch, take their first tokens and join them to the running rows."""
-        width = max(len(row.prompt) for row in rows)
+        """Prefill `rows` as one left-padded batch, take their first tokens and join them to the running rows.
+
+        A prompt that several rows share (samples of one item) is computed once.
+        """
+        places: dict[tuple[int, ...], int] = {}
+        index = [places.setdefault(tuple(row.prompt), len(places)) for row in rows]
+        width = max(map(len, places))
         device = self.model.device
-        ids = torch.tensor([[self.pad] * (width - len(r.prompt)) + r.prompt for r in rows], device=device)
-        mask = torch.tensor([[0] * (width - len(r.prompt)) + [1] * len(r.prompt) for r in rows], device=device)
+        ids = torch.tensor([[self.pad] * (width - len(one)) + [*one] for one in places], device=device)
+        mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in places], device=device)
         started = time.perf_counter()
         for row in rows:
             row.started = started
@@ -69,7 +74,12 @@ class Slots:
         out = self.model(
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1
         )
-        self._take(rows, out.logits[:, -1])
+        logits = out.logits[:, -1]
+        if len(places) < len(rows):
+            of_row = torch.tensor(index, device=device)
+            cache.batch_select_indices(of_row)
+            logits, mask = logits[of_row], mask[of_row]
+        self._take(rows, logits)
         now = time.perf_counter()
         for row in rows:
             row.first_token = now - started

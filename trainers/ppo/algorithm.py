@@ -55,8 +55,8 @@ class Algorithm:
     iterations: int = 40
     episodes: int = 256
     """Episodes an iteration, of all processes together."""
-    samples: int = 1
-    """Episodes a prompt."""
+    samples: int = 4
+    """Episodes a prompt; they share its computation, and a minibatch holds all of them."""
     epochs: int = 2
     minibatch: int = 64
     micro_batch: int = 32
@@ -211,9 +211,9 @@ class Trainer:
         stopped = False
         for epoch in range(how.epochs):
             draw = torch.Generator().manual_seed(noise(self.seed, "epoch", iteration, epoch))
-            order = torch.randperm(how.episodes, generator=draw).tolist()
-            for start in range(0, how.episodes, how.minibatch):
-                chosen = order[start : start + how.minibatch]
+            order = torch.randperm(how.episodes // how.samples, generator=draw)
+            for prompts in order.split(how.minibatch // how.samples):
+                chosen = [int(prompt) * how.samples + sample for prompt in prompts for sample in range(how.samples)]
                 found = self._gradients(batch, [places[i] for i in chosen if i in places], len(chosen))
                 stopped = found["kl"] > how.update_kl.stop * how.update_kl.target
                 if stopped:
@@ -244,7 +244,7 @@ class Trainer:
         tokens = self.ranks.sum(batch.mask[places].sum())
         totals = batch.mask.new_zeros(4)
         self.backbone.model.train(how.gradient_checkpointing)
-        for some in rollouts.micro_batches([batch.episodes[i].whole for i in places], how.micro_batch):
+        for some in rollouts.micro_batches([batch.episodes[i].pair for i in places], how.micro_batch):
             rows = [places[i] for i in some]
             mask, old = batch.mask[rows], batch.logp[rows]
             logp, values = self._again(batch, rows)
@@ -277,7 +277,7 @@ class Trainer:
     def _update_kl(self, batch: Batch) -> dict[str, float]:
         """KL(old || new) of the whole iteration, in both units."""
         totals = batch.mask.new_zeros(3)
-        for rows in rollouts.micro_batches([one.whole for one in batch.episodes], self.how.micro_batch):
+        for rows in rollouts.micro_batches([one.pair for one in batch.episodes], self.how.micro_batch):
             logp, _ = self._again(batch, rows)
             mask = batch.mask[rows]
             kl = (maths.k3(batch.logp[rows], logp) * mask).sum()

@@ -85,13 +85,15 @@ class Backbone:
             finally:
                 self.peft.set_adapter(POLICY)
 
-    def hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Last hidden states [rows, length, width]. Padding may stand on either side: positions count real tokens."""
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
+    def hidden(self, ids: Tensor, positions: Tensor, allowed: Tensor) -> Tensor:
+        """Last hidden states of [rows, length] tokens, flat: [rows x length, width].
+
+        `allowed` [rows, 1, length, length] is true where a token sees another; a token must see itself.
+        """
         states: Tensor = self.model.model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False
+            input_ids=ids, attention_mask=allowed, position_ids=positions, use_cache=False
         ).last_hidden_state
-        return states
+        return states.flatten(0, 1)
 
     def log_probs(self, states: Tensor, temperature: float) -> Tensor:
         """Log-probabilities of the whole vocabulary [tokens, vocabulary] after states [tokens, width], in float32."""

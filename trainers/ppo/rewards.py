@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
 
 from harness.errors import UsageError, unknown
 from trainers.data import Prompt
 from trainers.ppo.backbone import Backbone
-from trainers.ppo.rollouts import micro_batches, padded
+from trainers.ppo.rollouts import micro_batches, pack
 from trainers.rewards import Reward
 
 
@@ -32,18 +31,14 @@ class AdapterReward:
         self.backbone, self.head, self.filler, self.size = backbone, backbone.reward_head, filler, size
 
     def __call__(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> list[float]:
-        rows = [[*prompt.ids, *completion] for prompt, completion in zip(prompts, completions)]
-        scores = torch.zeros(len(rows))
+        pairs = [(prompt.ids, completion) for prompt, completion in zip(prompts, completions)]
+        scores = torch.zeros(len(pairs))
         with self.backbone.using("reward"):
-            for places in micro_batches(rows, self.size):
-                scores[places] = self._some([rows[i] for i in places]).cpu()
+            for places in micro_batches(pairs, self.size):
+                packed = pack([pairs[i] for i in places], self.filler, self.backbone.model.device)
+                states = self.backbone.hidden(packed.ids, packed.positions, packed.allowed)
+                scores[places] = (states[packed.last].float() @ self.head.float()).cpu()
         return scores.tolist()
-
-    def _some(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        ids, mask = padded(rows, self.filler, self.backbone.model.device)
-        states = self.backbone.hidden(ids, mask)
-        last = states[torch.arange(len(rows), device=states.device), mask.sum(1) - 1]
-        return last.float() @ self.head.float()
 
 
 def have_facts(prompts: Sequence[Prompt]) -> bool:

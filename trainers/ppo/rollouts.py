@@ -16,6 +16,9 @@ from trainers.data import Prompt
 from trainers.ppo import maths
 from trainers.ppo.backbone import Backbone
 
+Pair = tuple[Sequence[int], Sequence[int]]
+"""Token ids of a prompt and of an answer to it."""
+
 
 @dataclass(slots=True)
 class Episode:
@@ -30,8 +33,8 @@ class Episode:
     """Log-probability of each token when it was drawn."""
 
     @property
-    def whole(self) -> list[int]:
-        return self.prompt.ids + self.tokens
+    def pair(self) -> Pair:
+        return self.prompt.ids, self.tokens
 
 
 class Recorder(Sampler):
@@ -124,29 +127,75 @@ class Batch:
     returns: Tensor = field(init=False)
 
 
-def micro_batches(rows: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
-    """Places of rows of like length together, at most `size` at a time, to save padding."""
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Answers with their prompts as rows of the model, each prompt once with all of its answers after it.
+
+    Answers to one prompt do not see each other, and each is at the positions it would have alone: the states are the
+    same (up to rounding), and the prompt is computed once for all of them. `allowed` is [rows, 1, length, length].
+    """
+
+    ids: Tensor
+    positions: Tensor
+    allowed: Tensor
+    before: Tensor
+    """Flat place of the state before each token of the answers, answer by answer."""
+    last: Tensor
+    """Flat place of each answer's last token."""
+
+
+def pack(pairs: Sequence[Pair], filler: int, device: torch.device) -> Packed:
+    """Pack (prompt, answer) token ids."""
+    groups = list(_groups(pairs).values())
+    rows = [[*pairs[group[0]][0], *(token for i in group for token in pairs[i][1])] for group in groups]
+    width = max(len(row) for row in rows)
+    positions, part = torch.zeros(2, len(rows), width, dtype=torch.long)
+    part[:] = -1
+    before, last = {}, {}
+    for row, group in enumerate(groups):
+        prompt = at = len(pairs[group[0]][0])
+        positions[row, :prompt], part[row, :prompt] = torch.arange(prompt), 0
+        for number, i in enumerate(group, start=1):
+            end = at + len(pairs[i][1])
+            positions[row, at:end], part[row, at:end] = torch.arange(prompt, prompt + end - at), number
+            before[i] = [row * width + place for place in (prompt - 1, *range(at, end - 1))]
+            last[i], at = row * width + end - 1, end
+    seen = (part[:, None] == 0) | (part[:, None] == part[:, :, None])
+    causal = torch.ones(width, width, dtype=torch.bool).tril()
+    ids = torch.tensor([row + [filler] * (width - len(row)) for row in rows])
+    order = range(len(pairs))
+    return Packed(
+        ids.to(device),
+        positions.to(device),
+        (seen & causal)[:, None].to(device),
+        torch.tensor([place for i in order for place in before[i]], device=device),
+        torch.tensor([last[i] for i in order], device=device),
+    )
+
+
+def _groups(pairs: Sequence[Pair]) -> dict[tuple[int, ...], list[int]]:
+    """Places of the answers to each prompt."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for place, (prompt, _) in enumerate(pairs):
+        found.setdefault(tuple(prompt), []).append(place)
+    return found
+
+
+def micro_batches(pairs: Sequence[Pair], size: int) -> Iterator[list[int]]:
+    """Places of the pairs, at most `size` at a time; answers to one prompt and rows of like length together."""
+    groups = sorted(
+        _groups(pairs).values(), key=lambda group: sum(len(pairs[i][1]) for i in group) + len(pairs[group[0]][0])
+    )
+    order = [place for group in groups for place in group]
     for start in range(0, len(order), size):
         yield order[start : start + size]
 
 
-def padded(rows: Sequence[Sequence[int]], filler: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(ids, mask) of rows of tokens, padded on the right."""
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows], device=device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    return ids, (torch.arange(width, device=device) < lengths[:, None]).long()
-
-
 def response_states(backbone: Backbone, episodes: Sequence[Episode], filler: int) -> tuple[Tensor, Tensor]:
-    """States that predict the responses' tokens, and those tokens, of all episodes in a row: [tokens, width], [tokens]."""
-    ids, mask = padded([one.whole for one in episodes], filler, backbone.model.device)
-    states = backbone.hidden(ids, mask)
-    response = mask.bool()
-    for row, one in enumerate(episodes):
-        response[row, : len(one.prompt.ids)] = False
-    return states[:, :-1][response[:, 1:]], ids[response]
+    """States that predict the responses' tokens, and those tokens, episode by episode: [tokens, width], [tokens]."""
+    packed = pack([one.pair for one in episodes], filler, backbone.model.device)
+    tokens = torch.tensor([token for one in episodes for token in one.tokens], device=packed.ids.device)
+    return backbone.hidden(packed.ids, packed.positions, packed.allowed)[packed.before], tokens
 
 
 @torch.no_grad()
@@ -157,11 +206,12 @@ def measure(backbone: Backbone, episodes: list[Episode], filler: int, temperatur
     hand, and the logits are made and dropped chunk by chunk.
     """
     device = backbone.model.device
-    mask = padded([one.tokens for one in episodes], filler, device)[1].bool()
+    lengths = torch.tensor([len(one.tokens) for one in episodes], device=device)
+    mask = torch.arange(int(lengths.max()), device=device) < lengths[:, None]
     parts = {
         name: torch.zeros(mask.shape, device=device) for name in ("logp", "reference_logp", "kl", "entropy", "values")
     }
-    for places in micro_batches([one.whole for one in episodes], size):
+    for places in micro_batches([one.pair for one in episodes], size):
         some = [episodes[i] for i in places]
         states, tokens = response_states(backbone, some, filler)
         with backbone.using("reference"):

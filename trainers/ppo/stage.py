@@ -91,8 +91,8 @@ def run(path: Path) -> None:
 def _check(spec: Spec, path: Path) -> None:
     require_file(Path(spec.data), path)
     how = spec.ppo
-    if how.episodes % how.samples or how.episodes % how.minibatch:
-        raise UsageError(f"{path}: ppo.episodes ({how.episodes}) must be a multiple of ppo.samples and ppo.minibatch.")
+    if how.episodes % how.minibatch or how.minibatch % how.samples:
+        raise UsageError(f"{path}: ppo.episodes must be a multiple of ppo.minibatch, and that one of ppo.samples.")
     if not 1 <= spec.frontier <= how.iterations:
         raise UsageError(f"{path}: frontier must be between 1 and ppo.iterations ({how.iterations}).")
     if how.temperature <= 0:

@@ -62,7 +62,7 @@ def write_spec(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
     data.write_text("".join(json.dumps({"prompt": [turn]}, ensure_ascii=False) + "\n" for turn in turns))
 
     def write(name: str, **changes: Any) -> Path:
-        how = {"iterations": 4, "episodes": 8, "minibatch": 4, "micro_batch": 3, "max_new_tokens": 8}
+        how = {"iterations": 4, "episodes": 8, "samples": 2, "minibatch": 4, "micro_batch": 3, "max_new_tokens": 8}
         spec = {
             "base": str(tiny),
             "data": str(data),

@@ -21,6 +21,7 @@ from trainers.rewards import Reward
 HOW = Algorithm(
     iterations=10,
     episodes=12,
+    samples=2,
     minibatch=6,
     micro_batch=4,
     max_new_tokens=8,
@@ -94,7 +95,7 @@ def test_the_gradient_of_a_minibatch_is_the_formulas(backbone: Backbone, prompts
     total = batch.mask[places].sum()
     for place in places:
         episode = batch.episodes[place]
-        ids, length = torch.tensor([episode.whole]), len(episode.tokens)
+        ids, length = torch.tensor([[*episode.prompt.ids, *episode.tokens]]), len(episode.tokens)
         out = backbone.model(input_ids=ids, output_hidden_states=True)
         logits = out.logits[0, -length - 1 : -1] / 0.8
         logp = logits.log_softmax(-1).gather(1, ids[0, -length:, None])[:, 0]

@@ -23,12 +23,18 @@ from trainers.ppo.rewards import AdapterReward
 from trainers.rewards import RewardModel
 
 IDS = torch.tensor([[5, 9, 11, 40, 7, 3], [8, 8, 3, 60, 2, 1]])
-ONES = torch.ones_like(IDS)
+
+
+def states_of(one: Backbone, ids: Tensor = IDS) -> Tensor:
+    """Last hidden states [rows, length, width] of rows without padding."""
+    rows, length = ids.shape
+    causal = torch.ones(length, length, dtype=torch.bool).tril().expand(rows, 1, length, length)
+    return one.hidden(ids, torch.arange(length).expand(rows, -1), causal).view(rows, length, -1)
 
 
 def objective(one: Backbone, ids: Tensor = IDS) -> Tensor:
     """Something like a loss, of the policy's log-probabilities."""
-    states = one.hidden(ids, torch.ones_like(ids))[:, :-1].flatten(0, 1)
+    states = states_of(one, ids)[:, :-1].flatten(0, 1)
     return -(one.token_log_probs(states, ids[:, 1:].flatten(), 0.7) * torch.linspace(-1, 1, ids[:, 1:].numel())).sum()
 
 
@@ -56,11 +62,15 @@ def lone(tiny: Path, tmp_path: Path) -> Backbone:
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_on_either_side_changes_no_log_probability(side: str, backbone: Backbone) -> None:
-    alone = backbone.log_probs(backbone.hidden(IDS[:1, :4], ONES[:1, :4])[0], 1.0)
-    ids, mask = IDS.clone(), ONES.clone()
-    place = slice(0, 4) if side == "right" else slice(2, 6)
-    ids[0, place], mask[0], mask[0, place] = IDS[0, :4], 0, 1
-    padded = backbone.log_probs(backbone.hidden(ids, mask)[0, place], 1.0)
+    alone = backbone.log_probs(states_of(backbone, IDS[:1, :4])[0], 1.0)
+    ids, place = IDS.clone(), slice(0, 4) if side == "right" else slice(2, 6)
+    ids[0, place] = IDS[0, :4]
+    positions = torch.zeros(2, 6, dtype=torch.long)
+    positions[0, place], positions[1] = torch.arange(4), torch.arange(6)
+    allowed = torch.ones(6, 6, dtype=torch.bool).tril().repeat(2, 1, 1, 1)
+    allowed[0, 0, :, : place.start] = False
+    allowed[0, 0] |= torch.eye(6, dtype=torch.bool)
+    padded = backbone.log_probs(backbone.hidden(ids, positions, allowed)[place], 1.0)
     assert torch.allclose(padded, alone, atol=1e-5)
 
 
@@ -68,14 +78,14 @@ def test_a_fresh_policy_is_the_reference_and_the_reference_is_the_base(
     tiny: Path, lone: Backbone, loaded: Loaded
 ) -> None:
     fresh = Backbone(loaded.model, LORA.config(loaded.folder), 0)
-    states = fresh.hidden(IDS, ONES)
+    states = states_of(fresh)
     with fresh.using("reference"):
-        assert torch.equal(fresh.hidden(IDS, ONES), states)
+        assert torch.equal(states_of(fresh), states)
     base = AutoModelForCausalLM.from_pretrained(tiny).eval()
     with torch.no_grad(), lone.using("reference"):
-        found = lone.log_probs(lone.hidden(IDS, ONES), 1.0)
+        found = lone.log_probs(states_of(lone), 1.0)
         assert torch.allclose(found, base(input_ids=IDS).logits.log_softmax(-1), atol=1e-5)
-    assert not torch.allclose(lone.hidden(IDS, ONES), states, atol=1e-2)
+    assert not torch.allclose(states_of(lone), states, atol=1e-2)
 
 
 def test_the_reward_adapter_scores_as_the_reward_model_does(
@@ -104,7 +114,7 @@ def test_looking_at_other_adapters_before_the_backward_pass_costs_no_gradient(
     loss = objective(backbone)
     for other in ("reference", "reward"):
         with backbone.using(other):  # type: ignore[arg-type]
-            backbone.hidden(IDS, ONES)
+            states_of(backbone)
     loss.backward()
     assert same(gradients(backbone), gradients(lone))
 
@@ -139,17 +149,17 @@ def test_gradient_checkpointing_recomputes_through_the_policy(backbone: Backbone
     backbone.model.train()
     loss = objective(backbone)
     with backbone.using("reward"):
-        backbone.hidden(IDS, ONES)
+        states_of(backbone)
     with backbone.using("reference"):
-        backbone.hidden(IDS, ONES)
+        states_of(backbone)
     loss.backward()
     assert same(gradients(backbone), gradients(lone), 1e-6)
 
 
 def test_train_mode_drops_nothing(backbone: Backbone) -> None:
-    before = backbone.hidden(IDS, ONES)
+    before = states_of(backbone)
     backbone.model.train()
-    assert torch.equal(backbone.hidden(IDS, ONES), before)
+    assert torch.equal(states_of(backbone), before)
 
 
 def test_logits_are_made_in_chunks_with_the_same_values_and_gradients(
@@ -168,7 +178,7 @@ def test_logits_are_made_in_chunks_with_the_same_values_and_gradients(
 
 
 def test_the_critic_does_not_bend_the_policy(backbone: Backbone) -> None:
-    backbone.values(backbone.hidden(IDS, ONES)).sum().backward()
+    backbone.values(states_of(backbone)).sum().backward()
     assert backbone.value_head.weight.grad is not None
     assert all(one.grad is None for one in backbone.policy_parameters().values())
 
@@ -201,7 +211,7 @@ def test_the_same_seed_gives_the_same_adapter(tiny: Path, tmp_path: Path) -> Non
 def test_separate_models_give_each_adapter_the_same_states(backbone: Backbone, reward_model: Path, tiny: Path) -> None:
     scorer, _ = checkpoint.load_reward(reward_model)
     with torch.no_grad(), backbone.using("reward"):
-        ours = backbone.hidden(IDS, ONES)
+        ours = states_of(backbone)
     body: Any = scorer.base_model
     assert torch.allclose(ours, body(input_ids=IDS).last_hidden_state, atol=1e-4)
     policy = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny), LORA.config(tiny)).eval()
@@ -211,4 +221,4 @@ def test_separate_models_give_each_adapter_the_same_states(backbone: Backbone, r
         weights[name].data.copy_(one.data)
     with torch.no_grad():
         theirs = policy.get_base_model().model(input_ids=IDS).last_hidden_state
-    assert torch.allclose(backbone.hidden(IDS, ONES), theirs, atol=1e-5)
+    assert torch.allclose(states_of(backbone), theirs, atol=1e-5)

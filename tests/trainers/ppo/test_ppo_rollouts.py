@@ -54,11 +54,12 @@ def test_an_episode_does_not_depend_on_the_others(
 def test_the_kl_is_that_of_the_whole_vocabulary(episodes: list[Episode], backbone: Backbone, loaded: Loaded) -> None:
     batch = rollouts.measure(backbone, episodes, loaded.pad, HOW.temperature, size=7)
     for row, one in enumerate(episodes[:5]):
-        ids = torch.tensor([one.whole])
+        ids = torch.tensor([[*one.prompt.ids, *one.tokens]])
         place = slice(len(one.prompt.ids) - 1, -1)
         with torch.no_grad():
-            own = (backbone.model(input_ids=ids).logits[0, place] / HOW.temperature).log_softmax(-1)
-            value = backbone.value_head(backbone.hidden(ids, torch.ones_like(ids)))[0, place, 0]
+            out = backbone.model(input_ids=ids, output_hidden_states=True)
+            own = (out.logits[0, place] / HOW.temperature).log_softmax(-1)
+            value = backbone.value_head(out.hidden_states[-1])[0, place, 0]
             with backbone.using("reference"):
                 other = (backbone.model(input_ids=ids).logits[0, place] / HOW.temperature).log_softmax(-1)
         length = len(one.tokens)
@@ -97,8 +98,33 @@ def test_each_pass_over_the_prompts_is_a_shuffle_of_its_own(prompts: list[Prompt
     assert rollouts.prompts_of(prompts, 6, 3, 4) != drawn[3]
 
 
-def test_micro_batches_cover_every_row_once() -> None:
-    rows = [[0] * length for length in (5, 1, 4, 1, 9, 2, 2)]
-    found = list(rollouts.micro_batches(rows, 3))
-    assert sorted(place for some in found for place in some) == list(range(7))
-    assert [len(some) for some in found] == [3, 3, 1]
+def test_answers_to_one_prompt_are_packed_and_do_not_see_each_other(
+    episodes: list[Episode], backbone: Backbone, loaded: Loaded
+) -> None:
+    """18 answers to 6 prompts: six rows, and the same states and gradients as 18 rows."""
+    pairs = [one.pair for one in episodes]
+    packed = rollouts.pack(pairs, loaded.pad, torch.device("cpu"))
+    assert len(packed.ids) == 6
+    together = backbone.hidden(packed.ids, packed.positions, packed.allowed)
+    alone, ends = [], []
+    for pair in pairs:
+        one = rollouts.pack([pair], loaded.pad, torch.device("cpu"))
+        assert one.ids.tolist() == [[*pair[0], *pair[1]]]
+        states = backbone.hidden(one.ids, one.positions, one.allowed)
+        alone.append(states[one.before])
+        ends.append(states[one.last])
+    assert torch.allclose(together[packed.before], torch.cat(alone), atol=1e-5)
+    assert torch.allclose(together[packed.last], torch.cat(ends), atol=1e-5)
+    parameters = list(backbone.policy_parameters().values())
+    weights = torch.linspace(-1, 1, len(packed.before))[:, None]
+    ours = torch.autograd.grad((together[packed.before] * weights).sum(), parameters)
+    theirs = torch.autograd.grad((torch.cat(alone) * weights).sum(), parameters)
+    assert all(torch.allclose(a, b, atol=1e-4, rtol=1e-3) for a, b in zip(ours, theirs))
+
+
+def test_micro_batches_cover_every_answer_once_and_keep_a_prompts_answers_together() -> None:
+    prompts = [[1] * length for length in (5, 1, 4)]
+    pairs = [(prompts[i % 3], [i]) for i in range(9)]
+    found = list(rollouts.micro_batches(pairs, 3))
+    assert sorted(map(sorted, found)) == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
+    assert sorted(place for some in rollouts.micro_batches(pairs, 4) for place in some) == list(range(9))
