@@ -125,7 +125,7 @@ class Trainer:
         clock = Clock()
         how = self.how
         asked = rollouts.prompts_of(prompts, self.seed, iteration, how.episodes // how.samples)
-        own = range(self.ranks.rank, how.episodes, self.ranks.count)
+        own = [i for i in range(how.episodes) if i // how.samples % self.ranks.count == self.ranks.rank]
         decoding = Decoding(how.max_new_tokens, how.temperature, seed=noise(self.seed, "play", iteration))
         episodes = rollouts.play(
             self.backbone, {i: asked[i // how.samples] for i in own}, self.loaded, decoding, how.generation_batch

@@ -71,8 +71,9 @@ class Spec(StageSpec):
 def run(path: Path) -> None:
     """Train as the spec at `path` says, from where an earlier process was killed if there was one."""
     spec = read_spec(Spec, path)
-    _check(spec, path)
     ranks = Ranks()
+    _check(spec, path, ranks)
+    preflight.require_fit("ppo", spec)
     torch.set_num_threads(spec.threads)
     inputs: dict[str, Path | str] = {
         "data": Path(spec.data),
@@ -88,13 +89,17 @@ def run(path: Path) -> None:
         Run(spec, ranks, stage).train(start, state)
 
 
-def _check(spec: Spec, path: Path) -> None:
+def _check(spec: Spec, path: Path, ranks: Ranks) -> None:
     require_file(Path(spec.data), path)
     how = spec.ppo
     if how.episodes % how.minibatch or how.minibatch % how.samples:
         raise UsageError(f"{path}: ppo.episodes must be a multiple of ppo.minibatch, and that one of ppo.samples.")
     if not 1 <= spec.frontier <= how.iterations:
         raise UsageError(f"{path}: frontier must be between 1 and ppo.iterations ({how.iterations}).")
+    if ranks.count > how.episodes // how.samples:
+        raise UsageError(
+            f"{path}: {ranks.count} processes, but an iteration has {how.episodes // how.samples} prompts."
+        )
     if how.temperature <= 0:
         raise UsageError(f"{path}: ppo.temperature must be above 0; a greedy policy explores nothing.")
 
@@ -172,7 +177,7 @@ class Run:
         """Play the validation items, record reward and gold beside the KL, keep adapter, critic and episodes of `step`."""
         how, ranks = self.spec.ppo, self.ranks
         asked = [prompt for prompt in self.validation for _ in range(self.spec.validation_samples)]
-        own = range(ranks.rank, len(asked), ranks.count)
+        own = [i for i in range(len(asked)) if i // self.spec.validation_samples % ranks.count == ranks.rank]
         decoding = Decoding(how.max_new_tokens, how.temperature, seed=rollouts.noise(self.spec.seed, "validation"))
         episodes = rollouts.play(self.backbone, {i: asked[i] for i in own}, self.loaded, decoding, how.generation_batch)
         batch = self.trainer.measure(episodes)
