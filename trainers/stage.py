@@ -209,6 +209,8 @@ class Stage:
         shutil.rmtree(final, ignore_errors=True)
         temporary.mkdir()
         yield temporary
+        self._events.close()  # the events up to here are on disk before the state that stands on them counts
+        self._events = Lines(self.folder / EVENTS)
         write_json(temporary / WHOLE, {"step": step, "seconds": round(self.seconds, 3)})
         os.replace(temporary, final)
         for path in states.iterdir():

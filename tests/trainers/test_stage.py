@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from support import read_jsonl
 
 from harness.errors import EnvironmentProblem, UsageError
+from harness.record import Lines
 from harness.simulator import dialogues
 from harness.simulator.items import Plan
 from trainers.stage import Stage, StageSpec, load_tensors, read_spec, save_tensors
@@ -98,6 +99,22 @@ def test_a_state_counts_when_it_is_whole_and_events_go_back_to_it(tmp_path: Path
         assert [row["step"] for row in read_jsonl(stage.folder / "events.jsonl")] == [1, 2]
         stage.finish(answer=42)
     assert Stage("toy", spec, {}).done
+
+
+def test_a_state_counts_only_once_the_events_before_it_are_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are written by a thread of its own; with a slow disk a kill would lose those that the state stands on."""
+    write = Lines._write
+    monkeypatch.setattr(Lines, "_write", lambda self, line: (time.sleep(0.05), write(self, line))[1])
+    with Stage("toy", Toy(output=str(tmp_path / "o")), {}) as stage:
+        for step in (1, 2, 3):
+            stage.event(step, "toy", loss=1.0)
+        with stage.saving(3):
+            pass
+        assert [row["step"] for row in read_jsonl(stage.folder / "events.jsonl")] == [1, 2, 3]
+        stage.event(4, "toy", loss=1.0)
+    assert [row["step"] for row in read_jsonl(stage.folder / "events.jsonl")] == [1, 2, 3, 4]
 
 
 def test_a_loss_that_is_no_number_ends_the_stage(tmp_path: Path) -> None:

@@ -6,15 +6,16 @@ what it gains is what length gains.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from harness.errors import UsageError, unknown
 from trainers.data import Prompt
 from trainers.ppo.backbone import Backbone
 from trainers.ppo.rollouts import micro_batches, pack
-from trainers.rewards import Reward
+from trainers.rewards import GOLD, Reward
+
+KNOWN = (GOLD, "length")
 
 
 def length(prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> list[float]:
@@ -26,8 +27,7 @@ class AdapterReward:
     """The reward adapter's score at a completion's last token, the place where it was trained to judge."""
 
     def __init__(self, backbone: Backbone, filler: int, size: int) -> None:
-        if backbone.reward_head is None:
-            raise UsageError("the reward 'model' needs 'reward_model' in the spec: the checkpoint of a reward stage.")
+        assert backbone.reward_head is not None, "the backbone has no reward adapter"
         self.backbone, self.head, self.filler, self.size = backbone, backbone.reward_head, filler, size
 
     def __call__(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> list[float]:
@@ -46,17 +46,11 @@ def have_facts(prompts: Sequence[Prompt]) -> bool:
     return all(one.item is not None and "states" in one.item.meta for one in prompts)
 
 
-def weighted(weights: Mapping[str, float], known: Mapping[str, Callable[[], Reward]]) -> Reward:
-    """The weighted sum of rewards by name. Raises UsageError for names that are not known, or none."""
-    if not weights:
-        raise UsageError(f"'reward' names none. There are {', '.join(known)}, each with its weight.")
-    for name in weights:
-        if name not in known:
-            raise unknown("reward", name, list(known), "A spec's 'reward'")
-    parts = [(weight, known[name]()) for name, weight in weights.items()]
+def weighted(weights: Mapping[str, float], known: Mapping[str, Reward]) -> Reward:
+    """The weighted sum of rewards by name."""
 
     def total(prompts: Sequence[Prompt], completions: Sequence[Sequence[int]]) -> list[float]:
-        columns = [[weight * value for value in reward(prompts, completions)] for weight, reward in parts]
+        columns = [[weight * value for value in known[name](prompts, completions)] for name, weight in weights.items()]
         return [sum(values) for values in zip(*columns)]
 
     return total

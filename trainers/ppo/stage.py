@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,13 +59,21 @@ class Spec(StageSpec):
     """Which mean on the validation items chooses the checkpoint that is kept."""
     frontier: int = 8
     """Checkpoints kept along the run, evenly spaced, each validated."""
-    reward: dict[str, float]
-    """Weights by name: model, gold, length."""
-    reward_model: str | None = None
+    reward: str | dict[str, float]
+    """`gold` (an oracle arm), `length` (a control) or the checkpoint of a reward stage; or several with their weights."""
     lora: Lora = field(default_factory=lambda: Lora(dropout=0.0))
     merge: bool = False
     ppo: Algorithm = field(default_factory=Algorithm)
     stop: StopRules = field(default_factory=StopRules)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return {self.reward: 1.0} if isinstance(self.reward, str) else self.reward
+
+    @property
+    def reward_model(self) -> str | None:
+        """The checkpoint among the rewards."""
+        return next((name for name in self.weights if name not in rewards.KNOWN), None)
 
 
 def run(path: Path) -> None:
@@ -96,6 +104,9 @@ def _check(spec: Spec, path: Path, ranks: Ranks) -> None:
         raise UsageError(f"{path}: ppo.episodes must be a multiple of ppo.minibatch, and that one of ppo.samples.")
     if not 1 <= spec.frontier <= how.iterations:
         raise UsageError(f"{path}: frontier must be between 1 and ppo.iterations ({how.iterations}).")
+    others = set(spec.weights) - set(rewards.KNOWN)
+    if not spec.weights or len(others) > 1:
+        raise UsageError(f"{path}: 'reward' must name {', '.join(rewards.KNOWN)} or one reward model's checkpoint.")
     if ranks.count > how.episodes // how.samples:
         raise UsageError(
             f"{path}: {ranks.count} processes, but an iteration has {how.episodes // how.samples} prompts."
@@ -120,15 +131,13 @@ class Run:
         self.prompts = read_prompts(Path(spec.data), self.loaded, spec.columns, limit)
         self.validation = _validation(spec, self.loaded)
         gold = Gold(self.loaded.tokenizer)
-        known: dict[str, Callable[[], Reward]] = {
-            "model": lambda: rewards.AdapterReward(self.backbone, self.loaded.pad, spec.ppo.micro_batch),
-            "gold": lambda: gold,
-            "length": lambda: rewards.length,
-        }
-        self.measures = {"reward": rewards.weighted(spec.reward, known)}
+        known: dict[str, Reward] = {"gold": gold, "length": rewards.length}
+        if spec.reward_model:
+            known[spec.reward_model] = rewards.AdapterReward(self.backbone, self.loaded.pad, spec.ppo.micro_batch)
+        self.measures = {"reward": rewards.weighted(spec.weights, known)}
         if rewards.have_facts(self.validation):
             self.measures["gold"] = gold
-        if spec.keep not in self.measures or ("gold" in spec.reward and not rewards.have_facts(self.prompts)):
+        if spec.keep not in self.measures or ("gold" in spec.weights and not rewards.have_facts(self.prompts)):
             raise UsageError("the gold score needs items with a simulator's facts; choose another 'keep' or 'reward'.")
         self.trainer = Trainer(spec.ppo, self.backbone, self.loaded, self.measures["reward"], spec.seed, ranks)
         points = (round(i * spec.ppo.iterations / spec.frontier) for i in range(spec.frontier + 1))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from harness.errors import EnvironmentProblem, UsageError
+from harness.errors import EnvironmentProblem
 from trainers.checkpoint import Loaded
 from trainers.data import Prompt
 from trainers.ppo import maths, rewards
@@ -171,12 +171,8 @@ def test_log_probabilities_that_do_not_match_end_the_run(
         one.measure(episodes)
 
 
-def test_rewards_by_name_and_weight() -> None:
-    known = {"length": lambda: rewards.length, "one": lambda: lambda prompts, completions: [1.0] * len(prompts)}
-    reward = rewards.weighted({"length": -10.0, "one": 0.5}, known)
+def test_rewards_are_weighed_and_added() -> None:
+    known: dict[str, Reward] = {"length": rewards.length, "one": lambda prompts, completions: [1.0] * len(prompts)}
     prompt = Prompt([1], [], {}, None)
-    assert reward([prompt, prompt], [[1, 2], [1, 2, 3]]) == pytest.approx([0.3, 0.2])
-    with pytest.raises(UsageError, match=r"'lenght'.*Did you mean 'length'"):
-        rewards.weighted({"lenght": 1.0}, known)
-    with pytest.raises(UsageError, match="names none"):
-        rewards.weighted({}, known)
+    found = rewards.weighted({"length": -10.0, "one": 0.5}, known)([prompt, prompt], [[1, 2], [1, 2, 3]])
+    assert found == pytest.approx([0.3, 0.2])

@@ -42,7 +42,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_the_stage_writes_its_contract(write_spec: Spec, reward_model: Path) -> None:
-    spec = write_spec("all", reward={"model": 1.0, "length": -0.1}, reward_model=str(reward_model), frontier=4)
+    spec = write_spec("all", reward={str(reward_model): 1.0, "length": -0.1}, frontier=4)
     stage.run(spec)
     rows = events(spec, "ppo")
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
@@ -85,9 +85,7 @@ def test_the_checkpoint_loads_as_any_adapter_does(write_spec: Spec, tiny: Path) 
 
 
 def test_a_merged_checkpoint_is_whole(write_spec: Spec, reward_model: Path) -> None:
-    spec = write_spec(
-        "merged", merge=True, reward={"model": 1.0}, reward_model=str(reward_model), ppo={"iterations": 2}
-    )
+    spec = write_spec("merged", merge=True, reward=str(reward_model), ppo={"iterations": 2})
     stage.run(spec)
     assert hf.folders(str(output(spec) / "checkpoint")).adapter is None
     assert (output(spec) / "adapter" / "adapter_model.safetensors").exists()
@@ -96,8 +94,7 @@ def test_a_merged_checkpoint_is_whole(write_spec: Spec, reward_model: Path) -> N
 
 def test_a_killed_run_ends_with_the_weights_it_would_have_had(write_spec: Spec, reward_model: Path) -> None:
     changes = {
-        "reward": {"model": 1.0, "length": -1.0},
-        "reward_model": str(reward_model),
+        "reward": {str(reward_model): 1.0, "length": -1.0},
         "save_every": 2,
         "ppo": {"iterations": 7, "reference_kl": {"target": 0.5}},
     }
@@ -149,10 +146,10 @@ def test_a_bad_spec_is_refused_before_training(
         "temperature": {"ppo": {"temperature": 0.0}},
         "frontier": {"frontier": 99},
         "of the split 'test'": {"validation": str(test_items)},
-        "needs 'reward_model'": {"reward": {"model": 1.0}},
-        "simulator's facts": {"reward": {"gold": 1.0}},
+        "must name gold, length": {"reward": {}},
+        "simulator's facts": {"reward": "gold"},
         "another 'keep'": {"keep": "gold"},
-        "not the base's": {"reward": {"model": 1.0}, "reward_model": str(reward_model), "base": str(other)},
+        "not the base's": {"reward": str(reward_model), "base": str(other)},
     }
     for number, (word, changes) in enumerate(refused.items()):
         with pytest.raises(UsageError, match=word):
