@@ -15,10 +15,15 @@ from typing import Any
 
 def options(description: str | None) -> argparse.Namespace:
     """`--quick` and `--json`. Exits 2 on anything else."""
+    return option_parser(description).parse_args()
+
+
+def option_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of `--quick` and `--json`, for scripts that know more options."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: under 50 seconds")
     parser.add_argument("--json", action="store_true", help="only the JSON object on stdout; the rest goes to stderr")
-    return parser.parse_args()
+    return parser
 
 
 @dataclass
