@@ -1,6 +1,6 @@
 """The memory estimate against the peak that stages really reach, and against published figures.
 
-A random Qwen2 of 10 million parameters (6 layers, 8,192 columns of logits) and rows of about 450 tokens are made in a
+A random Qwen2 of 10 million parameters (6 layers, 8,192 columns of logits) and rows of about 340 tokens are made in a
 temporary folder. Each stage trains two updates in a process of its own; its peak resident memory (result.json) is held
 against the estimate made before (`trainers.preflight.report`). `error` is estimate / measured - 1; the bar is 20 %.
 

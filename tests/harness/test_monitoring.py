@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
-from support import easyds
+from support import command, easyds
 
 from harness.cli.watch import Follow
 from harness.errors import EnvironmentProblem, UsageError
@@ -135,17 +138,43 @@ def test_an_unknown_tracker_names_the_known(tmp_path: Path) -> None:
         open_tracker("tensorbord", tmp_path)
 
 
-def test_a_program_s_events_reach_the_terminal_and_the_tracker(tmp_path: Path) -> None:
-    program = tmp_path / "program"
+def write_program(folder: Path, pause: float = 0.0) -> Path:
+    """A stage that writes a row and an alarm."""
+    program = folder / "program"
     program.write_text(
-        f"#!{sys.executable}\nimport json, sys, pathlib\n"
+        f"#!{sys.executable}\nimport json, sys, pathlib, time\n"
         "out = pathlib.Path(json.load(open(sys.argv[1]))['output'])\n"
         f"rows = [{ROW!r}, {ALARM!r}]\n"
         "(out / 'events.jsonl').write_text(''.join(json.dumps(row) + '\\n' for row in rows))\n"
+        f"time.sleep({pause})\n"
         "(out / 'result.json').write_text('{}')\n"
     )
     program.chmod(0o755)
-    done = easyds("train", program, "--output", tmp_path / "out", "--track", "tensorboard")
+    return program
+
+
+def test_a_program_s_events_reach_the_terminal_and_the_tracker(tmp_path: Path) -> None:
+    done = easyds("train", write_program(tmp_path), "--output", tmp_path / "out", "--track", "tensorboard")
     assert done.returncode == 0, done.stderr
     assert "ALARM step 10: ended" in done.stderr
     assert list((tmp_path / "out" / "tensorboard").glob("events.out.*"))
+
+
+def test_a_terminal_gets_the_live_table(tmp_path: Path) -> None:
+    near, far = pty.openpty()
+    process = subprocess.Popen(
+        command("train", write_program(tmp_path, pause=1.0), "--output", tmp_path / "out"),
+        stdout=subprocess.DEVNULL,
+        stderr=far,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(far)
+    shown = b""
+    with suppress(OSError):  # the far end is closed
+        while part := os.read(near, 4096):
+            shown += part
+    os.close(near)
+    assert process.wait() == 0
+    assert b"10/40" in shown
+    assert b"gradient norm" in shown
+    assert b"ALARM step 10: ended" in shown

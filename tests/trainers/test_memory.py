@@ -110,9 +110,9 @@ def test_fewer_rows_come_first_then_checkpointing_then_four_bits() -> None:
     assert require_fit(QWEN_7B, gpu, 2, 10**12) == estimate(QWEN_7B, gpu)
     least = {rows: estimate(QWEN_7B, replace(gpu, rows=rows))["total"] for rows in (8, 4, 1)}
     assert least[8] > least[4] > least[1]
-    assert "This would fit: batch_size 4 with accumulation 4." in advice(gpu, 1.1 * least[4] + 1)
+    assert "This would fit: batch_size 4 with accumulation 4." in advice(gpu, memory.MARGIN * least[4] + 1)
     assert "This would fit: batch_size 4 with accumulation 4, gradient_checkpointing true." in advice(
-        gpu, 1.1 * estimate(QWEN_7B, replace(gpu, rows=4, checkpointing=True))["total"] + 1
+        gpu, memory.MARGIN * estimate(QWEN_7B, replace(gpu, rows=4, checkpointing=True))["total"] + 1
     )
     assert "lora.quantize 4bit" in advice(gpu, 10e9)
     assert "Nothing that the spec can change" in advice(gpu, 5e9)
