@@ -100,6 +100,7 @@ class Trainer:
         horizon = max(1.0, reference.horizon * how.iterations)
         self.penalty = maths.PenaltyControl(reference.coefficient, reference.target, horizon, reference.floor)
         self.normaliser = maths.ScoreNormaliser.new(5.0)
+        self.tokens = 0
         if how.gradient_checkpointing:
             backbone.model.activation_checkpointing_enable({"use_reentrant": False})
 
@@ -111,6 +112,7 @@ class Trainer:
             "multiplier": self.rate.multiplier,
             "coefficient": self.penalty.coefficient,
             "moments": self.normaliser.moments,
+            "tokens": self.tokens,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -119,6 +121,7 @@ class Trainer:
         self.rate.multiplier = state["multiplier"]
         self.penalty.coefficient = state["coefficient"]
         self.normaliser.moments = state["moments"]
+        self.tokens = state["tokens"]
 
     def iterate(self, iteration: int, prompts: Sequence[Prompt]) -> tuple[list[Episode], dict[str, float]]:
         """Iteration number `iteration` (from 0): this process's episodes, and what happened in all processes."""
@@ -133,6 +136,7 @@ class Trainer:
         clock.lap("generate")
         batch = self.measure(episodes)
         facts = self._facts(batch)
+        self.tokens += round(facts["tokens"])
         clock.lap("measure")
         raw = torch.tensor(self.score(self.reward, episodes), device=batch.mask.device)
         clock.lap("reward")
@@ -143,7 +147,7 @@ class Trainer:
         self.rate.update(update_kl["update_kl"])
         self.penalty.update(facts["reference_kl"])
         self.ranks.require_equal(self.backbone.state())
-        return episodes, {**facts, **update_kl, **clock.laps}
+        return episodes, {**facts, **update_kl, **clock.laps, "tokens": self.tokens}
 
     @staticmethod
     def score(reward: Reward, episodes: Sequence[Episode]) -> list[float]:
@@ -231,7 +235,7 @@ class Trainer:
             **means,
             "grad_norm_max": max(norms),
             "clipped_gradients": sum(norm > how.max_grad_norm for norm in norms) / len(norms),
-            "steps": float(len(steps)),
+            "updates": float(len(steps)),
             "stopped_early": float(stopped),
             "learning_rate": policy["lr"],
             "multiplier": self.rate.multiplier,

@@ -159,7 +159,7 @@ class Run:
             episodes, facts = self.trainer.iterate(step - 1, self.prompts)
             reason = self._stop(episodes, facts)
             if self.stage:
-                self.stage.event(step, "ppo", **facts)
+                self.stage.event(step, "ppo", steps=iterations, **facts)
             if step in self.points or reason:
                 self._validate(step)
             if reason:

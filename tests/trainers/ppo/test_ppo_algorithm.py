@@ -132,7 +132,7 @@ def test_epochs_end_once_the_policy_has_moved_too_far(fresh: Backbone, prompts: 
     one = trainer(fresh, loaded, how)
     _, facts = one.iterate(0, prompts)
     assert facts["stopped_early"] == 1
-    assert 1 <= facts["steps"] < 10
+    assert 1 <= facts["updates"] < 10
     assert facts["update_kl"] > 0.2
     assert one.rate.multiplier == pytest.approx(1 / 1.5)
     _, after = one.iterate(1, prompts)
