@@ -14,7 +14,7 @@ demo: $(READY)
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-test-all: lint browser
+test-all: lint browser $(EXTERNAL)
 	$(BIN)/python -m pytest $(PARALLEL)
 
 # The slow tests of the app look at it in Chromium, with a Chinese font. Where there is no apt-get, install both by hand.
