@@ -36,7 +36,7 @@ LORA = {"r": 16, "targets": ALL_LINEAR}
 """A toy model has too little in q, k and v alone for these few steps (measured: docs/measurements.md)."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "sft": {"steps": 120, "batch_size": 16, "learning_rate": 2e-3, "lora": LORA},
-    "reward": {"steps": 320, "batch_size": 8, "learning_rate": 2e-3, "lora": LORA},
+    "reward": {"steps": 340, "batch_size": 8, "learning_rate": 1e-3, "lora": None},
     "dpo": {"steps": 140, "batch_size": 16, "learning_rate": 1.5e-3, "lora": LORA},
     "rloo": {
         "steps": 40,
@@ -48,9 +48,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 GOOD_CLUSTERS, SAMPLED_CLUSTERS = 1500, 100
-TEACHER_CLUSTERS, HARD_CLUSTERS = 500, 600
+TEACHER_CLUSTERS, HARD_CLUSTERS, LANGUAGE_CLUSTERS = 500, 600, 250
 HARD = ("wrong-diagnosis", "wrong-step", "false-alarm", "false-praise")
-"""Half of the pairs turn on a fact: what a toy model lacks is the diagnosis, not manners."""
+"""Half of DPO's pairs turn on a fact: what a toy model lacks is the diagnosis, not manners. Reward models learn from the
+pairs of all kinds, with more of the wrong language, which they else do not see."""
 ORDER = ("base", "sft", "dpo", "rloo")
 
 
@@ -82,7 +83,7 @@ def main() -> None:
 
 def make_data(folder: Path, task_name: str) -> dict[str, Path]:
     """Good conversations, teacher-made pairs to train and to judge reward models, and a task of training exercises to sample answers on."""
-    found = {name: folder / f"{name}.jsonl" for name in ("good", "teacher", "hard", "judged")} | {
+    found = {name: folder / f"{name}.jsonl" for name in ("good", "teacher", "hard", "language", "judged")} | {
         "train": folder / "train.yaml"
     }
     if not found["good"].exists():
@@ -90,6 +91,7 @@ def make_data(folder: Path, task_name: str) -> dict[str, Path]:
     wanted = (
         ("teacher", "train", TEACHER_CLUSTERS, 72, ()),
         ("hard", "train", HARD_CLUSTERS, 75, HARD),
+        ("language", "train", LANGUAGE_CLUSTERS, 77, ("language",)),
         ("judged", "validation", 150, 74, ()),
     )
     for name, split, clusters, seed, kinds in wanted:
@@ -106,20 +108,23 @@ def make_data(folder: Path, task_name: str) -> dict[str, Path]:
 
 
 def chain(folder: Path, base: Path, data: dict[str, Path], seed: int, methods: list[str]) -> Iterator[tuple[str, Path]]:
-    """(method, checkpoint) of one seed, as they are made. Every method begins from this seed's SFT and learns from the same pairs."""
+    """(method, checkpoint) of one seed, as they are made. Every method begins from this seed's SFT."""
     sft = stage("sft", folder, seed, base=str(base), data=str(data["good"]))
     yield "sft", sft
-    pairs = folder / f"pairs-{seed}.jsonl"
-    if methods and not pairs.exists():
+    pairs = {name: folder / f"{name}-pairs-{seed}.jsonl" for name in ("dpo", "reward")}
+    if methods and not pairs["reward"].exists():
         train = loader.load(str(data["train"]))
         sampled = evaluate(sft, f"sft-{seed}-sampled", train, folder)
-        own = preferences.sampled_pairs(sampled, train, preferences.Rater(), 2)
-        write(iter([*read_lines(data["teacher"]), *read_lines(data["hard"]), *own]), pairs)
+        own = list(preferences.sampled_pairs(sampled, train, preferences.Rater(), 2))
+        for name, more in (("dpo", "hard"), ("reward", "language")):
+            pairs[name].unlink(missing_ok=True)
+            write(iter([*read_lines(data["teacher"]), *read_lines(data[more]), *own]), pairs[name])
     for method in methods:
-        more = {}
-        if method != "dpo":
-            more["reward"] = str(stage("reward", folder, seed, base=str(sft), data=str(pairs)))
-        yield method, stage(method, folder, seed, base=str(sft), data=str(pairs), **more)
+        if method == "dpo":
+            yield method, stage(method, folder, seed, base=str(sft), data=str(pairs["dpo"]))
+            continue
+        reward = stage("reward", folder, seed, base=str(sft), data=str(pairs["reward"]))
+        yield method, stage(method, folder, seed, base=str(sft), data=str(pairs["reward"]), reward=str(reward))
 
 
 def stage(name: str, folder: Path, seed: int, **given: str) -> Path:
