@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from harness import task as tasks
 from harness.errors import UsageError
-from harness.models import chat
+from harness.models import chat, hf
+from harness.record import write_json
 from harness.types import Decoding
 from trainers import checkpoint, preflight
 from trainers.checkpoint import Loaded, Lora
@@ -25,7 +26,7 @@ from trainers.ppo.algorithm import Algorithm, Trainer
 from trainers.ppo.backbone import POLICY, Backbone
 from trainers.ppo.ranks import Ranks
 from trainers.ppo.rollouts import Episode
-from trainers.rewards import Gold, Reward
+from trainers.rewards import GOLD, Gold, Reward
 from trainers.stage import Stage, StageSpec, load_tensors, read_spec, save_tensors
 
 FRONTIER, VALUE_HEAD = "frontier", "value_head.safetensors"
@@ -214,9 +215,16 @@ class Run:
             folder = self._frontier(step)
             shutil.rmtree(folder, ignore_errors=True)
             self.backbone.peft.save_pretrained(str(folder), selected_adapters=[POLICY], safe_serialization=True)
+            if self.oracle:
+                write_json(folder / hf.MARK, {"oracle": True})
             save_file(dict(self.backbone.value_head.state_dict()), folder / VALUE_HEAD)
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in sorted(rows, key=lambda row: row["index"]))
             (folder / "validation.jsonl").write_text("".join(lines), encoding="utf-8")
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the gold score trained this policy, or its base: then no board may rank it."""
+        return GOLD in self.spec.weights or self.loaded.oracle
 
     def _frontier(self, step: int) -> Path:
         return self.output / FRONTIER / f"step-{step:06d}"
@@ -238,10 +246,11 @@ class Run:
         shutil.copy(best / VALUE_HEAD, self.output / VALUE_HEAD)
         if self.backbone.reward_head is not None:
             peft.delete_adapter("reward")
-        checkpoint.save_policy(peft, self.loaded, self.output, merge=self.spec.merge)
+        checkpoint.save_policy(peft, self.loaded, self.output, merge=self.spec.merge, oracle=self.oracle)
         stage.finish(
             iterations=step,
             kept=self.best,
+            oracle=self.oracle,
             stopped=reason,
             episodes=step * self.spec.ppo.episodes,
             processes=self.ranks.count,

@@ -68,6 +68,16 @@ def test_the_stage_writes_its_contract(write_spec: Spec, reward_model: Path) -> 
     assert all(torch.equal(one, saved[name]) for name, one in weights(output(spec)).items() if name in saved)
     assert len(weights(output(spec))) == len(saved) + 2
     assert not (output(spec) / "trainer_state").exists()
+    assert not hf.is_oracle(output(spec) / "checkpoint")
+
+
+def test_what_comes_from_an_oracle_arm_is_marked(write_spec: Spec, tiny: Path) -> None:
+    (tiny / hf.MARK).write_text('{"oracle": true}')
+    spec = write_spec("marked")
+    stage.run(spec)
+    assert hf.is_oracle(output(spec) / "checkpoint")
+    assert hf.is_oracle(output(spec) / "frontier" / "step-000004")
+    assert result(spec)["oracle"] is True
 
 
 def test_the_checkpoint_loads_as_any_adapter_does(write_spec: Spec, tiny: Path) -> None:
