@@ -6,7 +6,6 @@ after it: where rollouts end, training text ends. Rows that cannot be right are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from harness import task
 from harness.errors import UsageError
 from harness.models import chat
 from harness.task import to_item
@@ -89,21 +89,8 @@ class InputOutputDataset:
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """("file, line n", row) of each row of a JSONL file. Raises UsageError for other files and for test items."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read ({error}). Training data is a UTF-8 file of JSON lines.") from error
     count = 0
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UsageError(f"{where}: not JSON ({error}). Each line must be one JSON object.") from error
-        if not isinstance(row, dict):
-            raise UsageError(f"{where}: not a JSON object.")
+    for where, row in task.read_rows(path):
         item = row["item"] if isinstance(row.get("item"), dict) else row
         if str(item.get("split", "")).startswith("test"):
             raise UsageError(f"{where}: it holds a test item ({item.get('id')}). Test items never train anything.")
