@@ -158,6 +158,14 @@ def sampled_pairs(run: Run, task: Task, rater: Rater, per_item: int = 1) -> Iter
             yield _label(item, (a, b), SAMPLED, task, rater)
 
 
+def relabelled(rows: Iterable[Mapping[str, Any]], rater: Rater) -> Iterator[dict[str, Any]]:
+    """The same pairs with another rater's labels. Pairs of equal gold scores are left out: they have nothing to tell."""
+    for row in rows:
+        first, second = ((row[side], score) for side, score in zip(("chosen", "rejected"), row["gold"]))
+        if first[1] != second[1]:
+            yield {**row, **_chosen(first, second, rater, f"label again {row['prompt']} {sorted((first, second))}")}
+
+
 def gold(task: Task, item: Item, text: str) -> float:
     """The gold score of one text by the checks."""
     return gold_score(task.rubric, {name: value for name, (value, _) in check(item, text).items()}) or 0.0
@@ -171,17 +179,21 @@ def _refuse_test(split: str, what: str) -> None:
 def _label(item: Item, texts: tuple[str, str], kind: str, task: Task, rater: Rater) -> dict[str, Any]:
     """A row of preference data. `chance` is the rater's probability of just this label."""
     first, second = ((text, gold(task, item, text)) for text in texts)
+    label = _chosen(first, second, rater, f"label {item.id} {kind} {texts[0]} {texts[1]}")
+    prompt = [asdict(turn) for turn in tasks.prompt(task, item)]
+    return {"prompt": prompt, **label, "kind": kind, "item": asdict(item)}
+
+
+def _chosen(first: tuple[str, float], second: tuple[str, float], rater: Rater, draw: str) -> dict[str, Any]:
+    """Which of two (text, gold score) the rater prefers, by the noise that `draw` names."""
     chance = rater.chance(first, second)
-    if Random(f"label {item.id} {kind} {texts[0]} {texts[1]}").random() >= chance:
+    if Random(draw).random() >= chance:
         first, second, chance = second, first, 1 - chance
     return {
-        "prompt": [asdict(turn) for turn in tasks.prompt(task, item)],
         "chosen": first[0],
         "rejected": second[0],
-        "kind": kind,
         "gold": [first[1], second[1]],
         "chance": round(chance, 6),
-        "item": asdict(item),
     }
 
 

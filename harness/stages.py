@@ -58,8 +58,10 @@ class Order:
         return [str(program.resolve()), str(spec)]
 
 
-def run(order: Order, tell: Tell | None = None) -> dict[str, Any]:
+def run(order: Order, tell: Tell | None = None, stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """Run a stage to its end and return its result; a stage that is done returns it at once.
+
+    `stop` is asked now and then: once it says yes, the stage is interrupted as by Ctrl-C, and KeyboardInterrupt raised.
 
     The process is the first that the kernel ends when memory runs out. Raises StageFailed with the stage's exit code and
     its own words, and says when it was killed or wrote no result; UsageError if the folder belongs to another spec.
@@ -70,7 +72,7 @@ def run(order: Order, tell: Tell | None = None) -> dict[str, Any]:
     holder = lock(output / ".started", f"{output}")
     try:
         if not (output / RESULT).exists():
-            _run(order.command(spec), output, tell)
+            _run(order.command(spec), output, tell, stop)
         return _result(output)
     finally:
         os.close(holder)
@@ -113,7 +115,7 @@ def _claim(output: Path, order: Order) -> Path:
     return path
 
 
-def _run(command: list[str], output: Path, tell: Tell | None) -> None:
+def _run(command: list[str], output: Path, tell: Tell | None, stop: Callable[[], bool]) -> None:
     killed_before, tail = _kills(), Tail(output / EVENTS)
     with open(output / LOG, "ab") as log:
         start = log.tell()
@@ -123,7 +125,7 @@ def _run(command: list[str], output: Path, tell: Tell | None) -> None:
             raise UsageError(f"{command[0]} cannot be started: {error.strerror}.") from error
         _first_to_die(process.pid)
         try:
-            _follow(process, tail, tell)
+            _follow(process, tail, tell, stop)
         except BaseException:
             process.send_signal(signal.SIGINT)
             process.wait()
@@ -149,9 +151,11 @@ def _kills() -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
-def _follow(process: subprocess.Popen[bytes], tail: Tail, tell: Tell | None) -> None:
+def _follow(process: subprocess.Popen[bytes], tail: Tail, tell: Tell | None, stop: Callable[[], bool]) -> None:
     """Wait for the process, telling of its events. Those written before it was started are told too."""
     while True:
+        if stop():
+            raise KeyboardInterrupt
         ended = process.poll() is not None
         if tell is not None:
             for row in tail.rows(ended):

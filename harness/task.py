@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from harness import paths, rubric
 from harness.digest import digest
 from harness.errors import UsageError, unknown
 from harness.types import Decoding, Item, KeyPoints, Language, Message, Task
+
+if TYPE_CHECKING:
+    from harness.simulator.items import Plan
 
 _TASK_KEYS = {
     "name",
@@ -113,6 +116,20 @@ def _items(path: Path, data: Mapping[str, Any]) -> tuple[Item, ...]:
     from harness.simulator.items import Plan, build
 
     return tuple(build(Plan(**data["simulate"])))
+
+
+def exercises(name: str, split: str, clusters: int, seed: int) -> Plan:
+    """Exercises of another split with the families, difficulties, hint levels and register of a simulated task.
+
+    Raises UsageError for a task whose items are not simulated.
+    """
+    from harness.simulator.items import Plan
+
+    simulate = paths.read_yaml(_path(name)).get("simulate")
+    if simulate is None:
+        raise UsageError(f"task {name} is not simulated, so there are no other exercises like its own.")
+    given = {key: tuple(simulate[key]) for key in ("families", "difficulties", "hint_levels") if key in simulate}
+    return Plan(split, clusters, seed, register=simulate.get("register", "full"), **given)
 
 
 def read_items(path: Path) -> tuple[Item, ...]:

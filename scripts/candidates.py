@@ -21,7 +21,6 @@ import yaml
 
 from harness import models, preferences, run, stages
 from harness import task as loader
-from harness.cli.demo import demo_plan
 from harness.cli.progress import Progress
 from harness.cli.simulate import rows, write
 from harness.cli.watch import Follow
@@ -87,7 +86,7 @@ def make_data(folder: Path, task_name: str) -> dict[str, Path]:
         "train": folder / "train.yaml"
     }
     if not found["good"].exists():
-        write(rows(demo_plan(task_name, "train", GOOD_CLUSTERS, 71), "good", task_name), found["good"])
+        write(rows(loader.exercises(task_name, "train", GOOD_CLUSTERS, 71), "good", task_name), found["good"])
     wanted = (
         ("teacher", "train", TEACHER_CLUSTERS, 72, ()),
         ("hard", "train", HARD_CLUSTERS, 75, HARD),
@@ -96,7 +95,7 @@ def make_data(folder: Path, task_name: str) -> dict[str, Path]:
     )
     for name, split, clusters, seed, kinds in wanted:
         if not found[name].exists():
-            plan = demo_plan(task_name, split, clusters, seed)
+            plan = loader.exercises(task_name, split, clusters, seed)
             write(preferences.teacher_pairs(plan, loader.load(task_name), preferences.Rater(), kinds), found[name])
     given = read_yaml(datasets() / task_name / "task.yaml")
     given["name"] = "candidates-train"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from harness import models
 from harness import task as loader
-from harness.cli.demo import BASE, demo_plan
+from harness.cli.demo import BASE, TRAINING_CLUSTERS
 from harness.cli.simulate import write
 from harness.scorers.checks import check
 from harness.simulator import dialogues
@@ -35,7 +35,10 @@ GATE_POINTS, GATE_CPU_S = 0.10, 240.0
 def train(folder: Path, task_name: str) -> dict[str, float]:
     """result.json of a base trained on good teachers only."""
     task = loader.load(task_name)
-    write(dialogues.build(demo_plan(task_name), "good", task.system), folder / "train.jsonl")
+    write(
+        dialogues.build(loader.exercises(task_name, "train", TRAINING_CLUSTERS, 1), "good", task.system),
+        folder / "train.jsonl",
+    )
     spec = {**BASE, "data": str(folder / "train.jsonl"), "output": str(folder / "base")}
     (folder / "spec.json").write_text(json.dumps(spec))
     subprocess.run([sys.executable, "-m", "trainers", "base", str(folder / "spec.json")], check=True)
@@ -63,7 +66,7 @@ def main() -> int:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--clusters", type=int, default=200)
     args = parser.parse_args()
-    items = list(build(demo_plan(TASK, split="validation", clusters=args.clusters, seed=9)))
+    items = list(build(loader.exercises(TASK, "validation", args.clusters, 9)))
     with tempfile.TemporaryDirectory() as folder:
         if args.checkpoint:
             checkpoint, cpu = args.checkpoint.resolve(), None

@@ -23,6 +23,7 @@ STAGES = {
     "dpo": "trainers.dpo:run",
     "rloo": "trainers.rloo:run",
     "ppo": "trainers.ppo.stage:run",
+    "drift": "trainers.drift:run",
 }
 """Stages by name, imported when they are run. Others come by entry points of the group `easyds.candidates`."""
 

@@ -187,13 +187,18 @@ def with_head(model: Any, seed: int = 0) -> Any:
     return scorer
 
 
-def save_reward(model: Any, loaded: Loaded, output: Path) -> None:
-    """Write `checkpoint/` of a reward model: the adapter (or all weights), and the head as a tensor of its own."""
+def save_reward(model: Any, loaded: Loaded, output: Path, *, oracle: bool = False) -> None:
+    """Write `checkpoint/` of a reward model: the adapter (or all weights), and the head as a tensor of its own.
+
+    One that learnt the gold score's own labels (`oracle`) is marked, and so are the policies that it trains.
+    """
     target = output / CHECKPOINT
     model.save_pretrained(target, safe_serialization=True)
     loaded.tokenizer.save_pretrained(target)
     scorer = model.get_base_model() if isinstance(model, PeftModel) else model
     save_file({"weight": _head(scorer).weight.detach().cpu().contiguous()}, target / HEAD)
+    if oracle:
+        write_json(target / hf.MARK, {"oracle": True})
 
 
 def _head(scorer: Any) -> Any:
@@ -214,7 +219,8 @@ def load_reward(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
             folder, trust_remote_code=False, use_safetensors=True, local_files_only=True
         ).to(device())
     else:
-        scorer = with_head(hf.load_base(found.base, torch.float32, device()))
+        kind = torch.bfloat16 if device() == "cuda" else torch.float32  # as it was trained
+        scorer = with_head(hf.load_base(found.base, kind, device()))
         scorer = hf.with_adapter(scorer, found.adapter).merge_and_unload()
     with torch.no_grad():
         scorer.score.weight.copy_(load_file(path)["weight"])

@@ -116,6 +116,11 @@ def read_pairs(path: Path, loaded: Loaded, columns: Columns, limit: int) -> list
     return pairs
 
 
+def labelled_by_gold(pairs: Sequence[Pair]) -> bool:
+    """Whether every pair was labelled by the gold score itself, by a simulated rater that never errs."""
+    return all(pair.prompt.row.get("chance") == 1 for pair in pairs)
+
+
 def read_prompts(path: Path, loaded: Loaded, columns: Columns, limit: int) -> list[Prompt]:
     """The prompts of a JSONL file, each once: of pairs, of conversations (without the answer), or of items."""
     prompts, seen = [], set()

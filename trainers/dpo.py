@@ -11,7 +11,7 @@ from trl import DPOConfig, DPOTrainer
 
 from harness.errors import EnvironmentProblem, UsageError
 from trainers import checkpoint, trl
-from trainers.data import read_pairs
+from trainers.data import labelled_by_gold, read_pairs
 from trainers.stage import CHECKPOINT
 
 LOSSES = {
@@ -81,8 +81,13 @@ def run(path: Path) -> None:
         )
         if not trl.train(trainer, stage, NAMES, lambda step, values: watch(spec, step, values)):
             return
-        checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False)
-        stage.finish(pairs=len(pairs), checkpoint_digest=checkpoint.checkpoint_digest(str(stage.folder / CHECKPOINT)))
+        oracle = labelled_by_gold(pairs)
+        checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False, oracle=oracle)
+        stage.finish(
+            pairs=len(pairs),
+            oracle=oracle or loaded.oracle,
+            checkpoint_digest=checkpoint.checkpoint_digest(str(stage.folder / CHECKPOINT)),
+        )
 
 
 def watch(spec: Spec, step: int, values: dict[str, Any]) -> None:

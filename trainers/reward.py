@@ -19,7 +19,7 @@ from trl import RewardConfig, RewardTrainer
 
 from harness.errors import UsageError
 from trainers import checkpoint, trl
-from trainers.data import Pair, read_pairs
+from trainers.data import Pair, labelled_by_gold, read_pairs
 from trainers.rewards import RewardModel
 from trainers.stage import CHECKPOINT
 
@@ -58,7 +58,8 @@ def run(path: Path) -> None:
         )
         if not trl.train(trainer, stage, {"accuracy": "accuracy", "margin": "margin", "mean_reward": "reward"}):
             return
-        checkpoint.save_reward(trainer.model, loaded, stage.folder)
+        checkpoint.save_reward(trainer.model, loaded, stage.folder, oracle=labelled_by_gold(pairs))
+        del trainer, loaded  # a GPU need not hold the model twice
         judge = RewardModel(stage.folder / CHECKPOINT)
         stage.finish(
             pairs=len(training),

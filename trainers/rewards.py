@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from harness import rubric
 from harness.errors import UsageError
+from harness.models import hf
 from harness.rubric import gold_score
 from harness.scorers.checks import check
 from trainers import checkpoint
@@ -71,6 +72,11 @@ class Gold:
             values = {name: value for name, (value, _) in check(prompt.item, text).items()}
             found.append(gold_score(self._rubric, values) or 0.0)
         return found
+
+
+def is_oracle(name: str) -> bool:
+    """Whether a reward is the gold score, or a reward model that learnt the gold score's own labels."""
+    return name == GOLD or hf.is_oracle(Path(name))
 
 
 def open_reward(name: str, tokenizer: PreTrainedTokenizerBase) -> Reward:

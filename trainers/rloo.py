@@ -18,7 +18,7 @@ from harness.models import chat
 from trainers import checkpoint, trl
 from trainers.data import read_prompts
 from trainers.ppo.maths import distinct
-from trainers.rewards import GOLD, open_reward
+from trainers.rewards import is_oracle, open_reward
 from trainers.stage import CHECKPOINT
 
 
@@ -84,10 +84,11 @@ def run(path: Path) -> None:
         )
         if not trl.train(trainer, stage, NAMES, lambda step, values: refine(values, seen)):
             return
-        checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False, oracle=spec.reward == GOLD)
+        oracle = is_oracle(spec.reward)
+        checkpoint.save_policy(trainer.model, loaded, stage.folder, merge=False, oracle=oracle)
         stage.finish(
             prompts=len(prompts),
-            oracle=spec.reward == GOLD or loaded.oracle,
+            oracle=oracle or loaded.oracle,
             checkpoint_digest=checkpoint.checkpoint_digest(str(stage.folder / CHECKPOINT)),
         )
 

@@ -13,9 +13,7 @@ from harness.cli.progress import Progress
 from harness.cli.simulate import rows, write
 from harness.errors import EnvironmentProblem
 from harness.models.control import CONTROLS
-from harness.paths import datasets, read_yaml
 from harness.record import write_json
-from harness.simulator.items import Plan
 
 TRAINING_CLUSTERS = 16_000
 BASE = {"steps": 620, "batch_size": 16, "learning_rate": 2.5e-3}
@@ -50,7 +48,7 @@ def make_base(folder: Path, task_name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "train.jsonl"
     data.unlink(missing_ok=True)
-    write(rows(demo_plan(task_name), "mixture", task_name), data)
+    write(rows(loader.exercises(task_name, "train", TRAINING_CLUSTERS, 1), "mixture", task_name), data)
     spec = folder / "base.json"
     write_json(spec, {**BASE, "data": str(data), "output": str(output)})
     print("training the tiny base (a few minutes, once)", file=sys.stderr, flush=True)
@@ -60,10 +58,3 @@ def make_base(folder: Path, task_name: str) -> Path:
             f"training the base ended with exit code {done.returncode}. 'easyds demo' starts it again."
         )
     return checkpoint
-
-
-def demo_plan(task_name: str, split: str = "train", clusters: int = TRAINING_CLUSTERS, seed: int = 1) -> Plan:
-    """Exercises of another split, of the families, difficulties, hint levels and register of a simulated task."""
-    simulate = read_yaml(datasets() / task_name / "task.yaml")["simulate"]
-    given = {key: tuple(simulate[key]) for key in ("families", "difficulties", "hint_levels") if key in simulate}
-    return Plan(split, clusters, seed, register=simulate.get("register", "full"), **given)

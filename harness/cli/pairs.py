@@ -9,7 +9,6 @@ from typing import Any
 
 from harness import preferences
 from harness import task as loader
-from harness.cli.demo import demo_plan
 from harness.cli.simulate import write
 from harness.errors import UsageError
 from harness.preferences import Rater
@@ -33,7 +32,7 @@ def make(
     """
     found: list[Iterator[dict[str, Any]]] = []
     if clusters:
-        plan = demo_plan(task_name, split, clusters, seed)
+        plan = loader.exercises(task_name, split, clusters, seed)
         found.append(preferences.teacher_pairs(plan, loader.load(task_name), rater, kinds))
     for folder, name in runs:
         found.append(preferences.sampled_pairs(Run(folder), loader.load(name), rater, per_item))

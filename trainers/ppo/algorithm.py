@@ -135,7 +135,7 @@ class Trainer:
         )
         clock.lap("generate")
         batch = self.measure(episodes)
-        facts = self._facts(batch)
+        facts = self._facts(batch) | {"prompt_tokens": sum(len(one.ids) for one in asked)}
         self.tokens += round(facts["tokens"])
         clock.lap("measure")
         raw = torch.tensor(self.score(self.reward, episodes), device=batch.mask.device)

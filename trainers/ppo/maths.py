@@ -165,7 +165,7 @@ class ScoreNormaliser:
         return cls(clip, torch.zeros(3, dtype=torch.float64))
 
     def update(self, moments: Tensor) -> None:
-        self.moments = self.moments + moments
+        self.moments = self.moments.to(moments.device) + moments
 
     def __call__(self, scores: Tensor) -> Tensor:
         mean, deviation = mean_and_deviation(self.moments)

@@ -26,7 +26,7 @@ from trainers.ppo.algorithm import Algorithm, Trainer
 from trainers.ppo.backbone import POLICY, Backbone
 from trainers.ppo.ranks import Ranks
 from trainers.ppo.rollouts import Episode
-from trainers.rewards import GOLD, Gold, Reward
+from trainers.rewards import Gold, Reward, is_oracle
 from trainers.stage import Stage, StageSpec, load_tensors, read_spec, save_tensors
 
 FRONTIER, VALUE_HEAD = "frontier", "value_head.safetensors"
@@ -130,7 +130,7 @@ class Run:
         self.backbone = Backbone(self.loaded.model, spec.lora.config(self.loaded.folder), spec.seed, folder)
         limit = self.loaded.context - spec.ppo.max_new_tokens
         self.prompts = read_prompts(Path(spec.data), self.loaded, spec.columns, limit)
-        self.validation = _validation(spec, self.loaded)
+        self.validation = validation_prompts(spec.validation, spec.validation_items, self.loaded)
         gold = Gold(self.loaded.tokenizer)
         known: dict[str, Reward] = {"gold": gold, "length": rewards.length}
         if spec.reward_model:
@@ -223,8 +223,8 @@ class Run:
 
     @property
     def oracle(self) -> bool:
-        """Whether the gold score trained this policy, or its base: then no board may rank it."""
-        return GOLD in self.spec.weights or self.loaded.oracle
+        """Whether the gold score trained this policy, its reward model or its base: then no board may rank it."""
+        return any(is_oracle(name) for name in self.spec.weights) or self.loaded.oracle
 
     def _frontier(self, step: int) -> Path:
         return self.output / FRONTIER / f"step-{step:06d}"
@@ -258,14 +258,14 @@ class Run:
         )
 
 
-def _validation(spec: Spec, loaded: Loaded) -> list[Prompt]:
-    """The first items of the validation task as prompts. Raises UsageError if one is of another split."""
-    task = tasks.load(spec.validation)
+def validation_prompts(name: str, count: int, loaded: Loaded) -> list[Prompt]:
+    """The first items of a validation task as prompts. Raises UsageError if one is of another split."""
+    task = tasks.load(name)
     found = []
-    for item in tasks.limited(task.items, spec.validation_items):
+    for item in tasks.limited(task.items, count):
         if item.split != "validation":
             raise UsageError(
-                f"the task {spec.validation} holds the item {item.id} of the split '{item.split}'. Only items of the split 'validation' may choose a checkpoint."
+                f"the task {name} holds the item {item.id} of the split '{item.split}'. Only items of the split 'validation' may choose a checkpoint."
             )
         turns = list(tasks.prompt(task, item))
         found.append(Prompt(chat.encode(loaded.tokenizer, chat.render(loaded.tokenizer, turns)), turns, {}, item))

@@ -151,3 +151,10 @@ def test_explained_variance() -> None:
 def test_distinct_grams() -> None:
     assert maths.distinct([[1, 2, 3, 4], [1, 2, 3]], n=3) == pytest.approx(2 / 3)
     assert maths.distinct([[1, 2]], n=3) == 1.0
+
+
+def test_scores_are_gathered_where_they_are_computed() -> None:
+    """Seen on a GPU only: the first moments lay on the host."""
+    normaliser = maths.ScoreNormaliser.new(5.0)
+    normaliser.update(torch.zeros(3, dtype=torch.float64, device="meta"))
+    assert normaliser.moments.device.type == "meta"
