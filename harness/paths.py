@@ -15,7 +15,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def data_root() -> Path:
-    """The folder that holds rubrics/ and datasets/: `harness/_data` in a wheel, the checkout otherwise."""
+    """The folder that holds rubrics/, datasets/ and experiments/: `harness/_data` in a wheel, the checkout otherwise."""
     bundled = _PACKAGE / "_data"
     return bundled if bundled.is_dir() else _PACKAGE.parent
 
@@ -26,6 +26,10 @@ def rubrics() -> Path:
 
 def datasets() -> Path:
     return data_root() / "datasets"
+
+
+def experiments() -> Path:
+    return data_root() / "experiments"
 
 
 def safe_name(name: str, kind: str) -> str:

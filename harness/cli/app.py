@@ -18,6 +18,9 @@ app = typer.Typer(
     "Options also come from EASYDS_<COMMAND>_<OPTION> and easyds.toml ('easyds config').",
 )
 
+experiments = typer.Typer(no_args_is_help=True, help="Train candidates by seeds under one budget and benchmark them.")
+app.add_typer(experiments, name="experiment")
+
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
 TaskName = Annotated[str, typer.Option("--task", "-t", help="A task's name ('easyds tasks') or its YAML file.")]
 Format = Annotated[str, typer.Option("--format", "-f", help="text, json, csv, markdown or latex.")]
@@ -181,6 +184,20 @@ def train(
     given = {"base": base, "data": None if data is None else str(data), "output": output and str(output), "seed": seed}
     options = {key: value for key, value in given.items() if value is not None}
     start(stage, spec, options, settings or [], form, track or [], fit_batch, dry_run)
+
+
+@experiments.command("run")
+def run_experiment(
+    plan: Annotated[Path, typer.Argument(help="The plan, a YAML file (docs/experiments.md).")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where everything goes; out/ and the plan's name by default.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes side by side; one a core by default.")] = None,
+) -> None:
+    """Carry out a plan: data, training, choice on validation, test runs. The same command goes on after a kill."""
+    from harness.cli.experiment import carry_out
+
+    print(carry_out(plan, folder, workers))
 
 
 @app.command()
