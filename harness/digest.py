@@ -21,6 +21,11 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else asdict(value)
 
 
+def text_digest(text: str) -> str:
+    """SHA-256 of a text, halves of surrogate pairs included, which UTF-8 alone does not know."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with open(path, "rb") as file:

@@ -20,13 +20,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.digest import digest
+from harness.digest import digest, text_digest
 from harness.errors import EnvironmentProblem, UsageError
 from harness.paths import safe_name, slug
 from harness.types import Response, Score
 
 SCHEMA_VERSION = 1
 RESPONSES, SCORES, MANIFEST = "responses.jsonl", "scores.jsonl", "manifest.json"
+PEOPLE = "people.jsonl"
+"""What people said of the responses: derived from the annotation store, replaced as a whole"""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -214,6 +216,12 @@ class Run:
         for row in read_lines(self.folder / SCORES):
             seen[row["item"], row["sample"], row["criterion"], row["source"]] = Score(**row)
         return list(seen.values())
+
+    def people(self) -> list[Score]:
+        """What people said of the responses as they are now; what was said of other texts is left out."""
+        rows = list(read_lines(self.folder / PEOPLE))
+        texts = {(one.item, one.sample): text_digest(one.text) for one in self.responses()} if rows else {}
+        return [Score(**row) for row in rows if texts.get((row["item"], row["sample"])) == row["evidence"]["text"]]
 
 
 class RunWriter(Run):

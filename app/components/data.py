@@ -17,7 +17,7 @@ from harness import task as tasks
 from harness.board import HEADLINE, Board, Comparison, contestants, from_folder, read, rubric_values
 from harness.board import compare as board_compare
 from harness.digest import digest
-from harness.record import MANIFEST, RESPONSES, SCORES, Run, scan
+from harness.record import MANIFEST, PEOPLE, RESPONSES, SCORES, Run, scan
 from harness.types import Response, Rubric, Score, Task
 
 Key = tuple[str, int]
@@ -47,7 +47,7 @@ def stamp(root: Path) -> str:
     """Changes whenever a run below `root` does: a digest of names, sizes and times, not of contents."""
     found = []
     for manifest in sorted(root.glob(f"*/{MANIFEST}")) if root.is_dir() else ():
-        for name in (MANIFEST, RESPONSES, SCORES, f"{RESPONSES}.gz", f"{SCORES}.gz"):
+        for name in (MANIFEST, *(f"{one}{end}" for one in (RESPONSES, SCORES, PEOPLE) for end in ("", ".gz"))):
             path = manifest.with_name(name)
             if path.exists():
                 state = path.stat()

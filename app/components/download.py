@@ -1,9 +1,7 @@
-"""Downloads. A spreadsheet runs what begins like a formula, so such cells are quoted in CSV; JSON holds the data as is."""
+"""Downloads as CSV (which a spreadsheet cannot run) and as JSON (the data as is)."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,23 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app.components.words import say
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def cell(value: Any) -> Any:
-    """A text that a spreadsheet would run, made a text by a leading '; anything else as it is."""
-    return "'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Rows of the same keys as CSV with a byte order mark, without which a spreadsheet garbles Chinese."""
-    out = io.StringIO()
-    if rows:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([cell(name) for name in rows[0]])
-        writer.writerows([cell(value) for value in row.values()] for row in rows)
-    return out.getvalue().encode("utf-8-sig")
+from harness.spreadsheet import as_csv
 
 
 def offer(name: str, rows: Callable[[], Sequence[Mapping[str, Any]]], whole: Callable[[], Any], key: str) -> None:

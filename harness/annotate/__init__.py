@@ -1,9 +1,16 @@
 """Annotation: campaigns made from runs, blind and counted votes that are never lost, and what they say."""
 
+from harness.annotate.adjudication import Case, Opinion, Ruling, adjudicate, cases
+from harness.annotate.agreement import Row, agreement
 from harness.annotate.answers import Answers, Preference, Rating, form
 from harness.annotate.campaigns import Campaign, Made, Settings, create, get, listed, refresh, set_open
+from harness.annotate.export import FORMATS, Exported, export, votes_csv, write
+from harness.annotate.head_to_head import Duel, HeadToHead, Strength, by_people, by_scores
+from harness.annotate.judge import Disagreement, Match, against_people
 from harness.annotate.people import Person, everyone, invite, operator, redeem, set_role, signed_in
 from harness.annotate.qualification import Exam, Feedback, Standing, answer, exam, feedback, grant, standings, training
+from harness.annotate.quality import Annotator, Flag, Share, Status, annotators, exclude, flags, status
+from harness.annotate.scores import publish
 from harness.annotate.store import Refused, Store, StoreBusy, open_store
 from harness.annotate.work import (
     Past,
@@ -22,11 +29,21 @@ from harness.annotate.work import (
 )
 
 __all__ = [
+    "FORMATS",
+    "Annotator",
     "Answers",
     "Campaign",
+    "Case",
+    "Disagreement",
+    "Duel",
     "Exam",
+    "Exported",
     "Feedback",
+    "Flag",
+    "HeadToHead",
     "Made",
+    "Match",
+    "Opinion",
     "Past",
     "Person",
     "Preference",
@@ -34,18 +51,33 @@ __all__ = [
     "Progress",
     "Rating",
     "Refused",
+    "Row",
+    "Ruling",
     "Saved",
     "Settings",
+    "Share",
     "Standing",
+    "Status",
     "Store",
     "StoreBusy",
+    "Strength",
+    "adjudicate",
+    "against_people",
+    "agreement",
+    "annotators",
     "answer",
+    "by_people",
+    "by_scores",
+    "cases",
     "create",
     "edit",
     "everyone",
     "exam",
+    "exclude",
+    "export",
     "feedback",
     "flag",
+    "flags",
     "form",
     "get",
     "grant",
@@ -56,6 +88,7 @@ __all__ = [
     "open_store",
     "operator",
     "progress",
+    "publish",
     "redeem",
     "refresh",
     "save_draft",
@@ -64,7 +97,10 @@ __all__ = [
     "signed_in",
     "skip",
     "standings",
+    "status",
     "submit",
     "training",
     "undo",
+    "votes_csv",
+    "write",
 ]

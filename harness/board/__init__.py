@@ -5,9 +5,11 @@ from harness.board.gates import conditions, gate, gate_all
 from harness.board.metric import RATES, Frame, Metric, metrics, rate, rubric_values
 from harness.board.publish import merge, publish_runs
 from harness.board.rows import HEADLINE, TARGETS, UNRANKED, Board, Row, build, from_folder
+from harness.board.slices import FEW, Slice, slices
 from harness.board.table import Table, read
 
 __all__ = [
+    "FEW",
     "HEADLINE",
     "RATES",
     "TARGETS",
@@ -18,6 +20,7 @@ __all__ = [
     "Frame",
     "Metric",
     "Row",
+    "Slice",
     "Table",
     "build",
     "compare",
@@ -33,4 +36,5 @@ __all__ = [
     "rate",
     "read",
     "rubric_values",
+    "slices",
 ]

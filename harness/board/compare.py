@@ -172,11 +172,12 @@ def _slices(task: Task, by: str | None) -> list[tuple[str, np.ndarray]]:
         return [("", np.ones(len(task.items), dtype=np.bool_))]
     if by not in SLICES:
         raise unknown("slice", by, list(SLICES), "--by")
-    found = [_level(item, by) for item in task.items]
+    found = [level(item, by) for item in task.items]
     return [(f"{by}={level}", np.array([one == level for one in found])) for level in sorted(set(found))]
 
 
-def _level(item: Item, by: str) -> str:
+def level(item: Item, by: str) -> str:
+    """The slice that an item belongs to."""
     value = getattr(item, by)
     return "none" if value is None else str(value)
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from harness.board.table import Bools, Ints, Table
+from harness.board.table import Bools, Ints, Table, of_scores
 from harness.errors import UsageError
 from harness.record import Run
+from harness.stats.correction import prediction_powered_mean
 from harness.stats.intervals import Floats, clustered_table
 from harness.stats.quantiles import quantile
 from harness.types import Rubric, Task
 
+CORRECTED = ("guidance_accuracy", "teaching_relevance", "gold_score")
+"""Metrics of a run's own scores that people's labels correct; all lie between 0 and 1"""
 FULL = ("D1", "D2", "D3", "D5")
 
 
@@ -155,7 +158,51 @@ def metrics(run: Run, table: Table, frame: Frame, rubric: Rubric) -> tuple[dict[
         if score.value is not None:
             evidence = score.evidence or {}
             found[name] = Metric(score.value, evidence.get("low"), evidence.get("high"), int(evidence.get("n", 1)))
+    found |= _people(run, frame, rubric, per_item)
     return found | _costs(table) | _throughput(run.manifest), per_item
+
+
+def _people(run: Run, frame: Frame, rubric: Rubric, per_item: Mapping[str, Floats]) -> dict[str, Metric]:
+    """What people said of the run: satisfaction, `NAME_people` (their labels alone) and, where the run's own scores
+
+    have the same metric, `NAME_corrected`: the scores of all items, corrected by the labels of some (PPI++).
+    """
+    table, people = people_values(run, frame, rubric)
+    if table is None:
+        return {}
+    rated = {name: values for name, values in people.items() if name == "satisfaction" or name in CORRECTED}
+    count = len(np.unique(frame.rows(table)))
+    found = {}
+    for name, one in _summaries(frame, rated, rated, rates={"guidance_accuracy", "teaching_relevance"}).items():
+        key = name if name == "satisfaction" else f"{name}_people"
+        found[key] = replace(one, unscored=count - one.n)
+    for name in CORRECTED:
+        if name in people and name in per_item and (made := _corrected(people[name], per_item[name], frame.clusters)):
+            found[f"{name}_corrected"] = made
+    return found
+
+
+def people_values(run: Run, frame: Frame, rubric: Rubric) -> tuple[Table | None, dict[str, Floats]]:
+    """What people said of each item: satisfaction, the headline rates and the gold score by their labels. None: nothing."""
+    scores = run.people()
+    if not scores:
+        return None, {}
+    table = of_scores(scores)
+    rows = frame.rows(table)
+    values = rubric_values(table, rubric)
+    if "satisfaction" in table.values:
+        values["satisfaction"] = table.values["satisfaction"]
+    return table, {name: frame.per_item(rows, column) for name, column in values.items()}
+
+
+def _corrected(people: Floats, judged: Floats, clusters: Ints) -> Metric | None:
+    """The judged mean over all items, corrected by people's labels of some; None with fewer than three of their clusters."""
+    both, rest = ~np.isnan(people) & ~np.isnan(judged), np.isnan(people) & ~np.isnan(judged)
+    if len(np.unique(clusters[both])) < 3 or not rest.any():
+        return None
+    made = prediction_powered_mean(people[both], judged[both], judged[rest], clusters[both], clusters[rest])
+    value, low, high = (min(1.0, max(0.0, end)) for end in (made.value, made.low, made.high))
+    return Metric(value, low, high, made.labelled)
 
 
 def _summaries(

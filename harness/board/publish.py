@@ -12,7 +12,7 @@ from harness.board.table import read
 from harness.digest import digest, file_digest
 from harness.errors import EasyDSError, UsageError
 from harness.paths import safe_name
-from harness.record import MANIFEST, RESPONSES, SCORES, Run, read_lines, scan, write_json
+from harness.record import MANIFEST, PEOPLE, RESPONSES, SCORES, Run, read_lines, scan, write_json
 from harness.types import Task
 
 
@@ -59,6 +59,8 @@ def _pack(run: Run, target: Path) -> bool:
         if row["item"] != "*":  # a score of the whole run keeps its n and limits there
             row["evidence"] = None
     files = {f"{RESPONSES}.gz": list(read_lines(run.folder / RESPONSES)), f"{SCORES}.gz": scores}
+    if people := list(read_lines(run.folder / PEOPLE)):
+        files[f"{PEOPLE}.gz"] = people
     target.mkdir(parents=True, exist_ok=True)
     changed = False
     for name, rows in files.items():
@@ -101,6 +103,7 @@ def merge(source: Path, root: Path) -> tuple[list[str], list[str]]:
 
 
 def content(folder: Path) -> str:
-    """The digest of all that a run folder holds, its lock aside."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    """The digest of all that a run folder holds, its lock aside, and what people said, which is derived elsewhere."""
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", PEOPLE)))
+    files = sorted(found)
     return digest([[str(path.relative_to(folder)), file_digest(path)] for path in files])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -30,6 +30,8 @@ Key = tuple[str, int]
 """(item, sample)"""
 
 MEASURED = ("latency_s", "first_token_s", "completion_tokens")
+NOT_APPLICABLE = "not applicable"
+"""The reason of a score that does not count as unscored: the criterion does not fit the item"""
 CACHE = ".cache"
 CACHE_FROM = 1_000_000
 """Bytes of JSONL from which on a cache pays: below, parsing takes less time than importing pyarrow."""
@@ -108,11 +110,25 @@ def _parse(run: Run) -> Table:
         place = rows.setdefault((row["item"], row["sample"]), len(rows))
         value = row["value"]
         cell = cells.setdefault(criterion, {})
-        if value is None and row["reason"] == "not applicable":
+        if value is None and row["reason"] == NOT_APPLICABLE:
             cell.pop(place, None)
         else:  # the last score written counts
             cell[place] = None if value is None else float(value)
     return _columns(rows, answered, measured, cells, sources, whole)
+
+
+def of_scores(scores: Iterable[Score]) -> Table:
+    """The columns of scores that lie outside a run's own files: what people said. Raises UsageError as `read` does."""
+    rows: dict[Key, int] = {}
+    sources: dict[str, str] = {}
+    cells: dict[str, dict[int, float | None]] = {}
+    for one in scores:
+        place = rows.setdefault((one.item, one.sample), len(rows))
+        sources[one.criterion] = one.source
+        cell = cells.setdefault(one.criterion, {})
+        if one.value is not None or one.reason != NOT_APPLICABLE:
+            cell[place] = one.value
+    return _columns(rows, len(rows), {name: {} for name in MEASURED}, cells, sources, {})
 
 
 def _columns(

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
+from harness import spreadsheet
 from harness.board import TARGETS, Board, Metric, Row
 from harness.errors import printable, require
 
@@ -18,6 +19,8 @@ TITLES = {
     "teaching_relevance": "relevance",
     "gates": "gates",
     "gold_score": "gold",
+    "guidance_accuracy_corrected": "accuracy, corrected",
+    "satisfaction": "satisfaction",
     "rouge_l": "ROUGE-L",
     "chrf": "chrF",
     "bleu": "BLEU",
@@ -163,16 +166,10 @@ def as_csv(board: Board) -> str:
     )
     for row in board.rows:
         for name, metric in row.metrics.items():
-            about = [board.task, harmless(row.system), row.run, rank(row), row.status, name]
+            about = [board.task, spreadsheet.cell(printable(row.system)), row.run, rank(row), row.status, name]
             marks = [row.targets.get(name, ""), "".join(row.groups), row.oracle, row.stale]
             writer.writerow([*about, *(getattr(metric, number) for number in numbers), *marks])
     return out.getvalue().rstrip("\n")
-
-
-def harmless(value: str) -> str:
-    """Text that a spreadsheet does not run and a terminal does not obey."""
-    value = printable(value)
-    return "'" + value if value.lstrip()[:1] in ("=", "+", "-", "@") else value
 
 
 def markdown(board: Board) -> str:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from app.components import download, numbers, text
+from app.components import numbers, text
 from harness.board import Metric
 
 
@@ -43,21 +38,6 @@ def test_differences_by_sentence() -> None:
     assert text.differences(first, first) == ""
     assert text.differences("One. Two.", "One.") == "  One.\n- Two."
     assert text.differences("", "New.") == "+ New."
-
-
-@given(st.text())
-def test_no_cell_is_a_formula(value: str) -> None:
-    shown = download.cell(value)
-    assert not shown.startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert shown.removeprefix("'") == value or shown == value
-
-
-def test_csv_keeps_numbers_and_quotes_formulas() -> None:
-    rows = [{"name": "=1+1", "value": -0.5, "text": "二叉树\n第二行"}]
-    written = download.as_csv(rows).decode("utf-8-sig")
-    assert list(csv.reader(io.StringIO(written))) == [["name", "value", "text"], ["'=1+1", "-0.5", "二叉树\n第二行"]]
-    assert download.as_csv(rows).startswith(b"\xef\xbb\xbf")
-    assert download.as_csv([]) == b"\xef\xbb\xbf"
 
 
 def test_numbers_carry_their_interval() -> None:

@@ -1,0 +1,465 @@
+"""What votes say: sides (A7), agreement (A10), rulings, checks, judge against people, and what the board shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from annotate_support import LABELS, Office, record_texts, said, speaker
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+from support import GOOD, item_row, make_task, record
+
+from harness import annotate, board, task
+from harness.annotate import schema, votes
+from harness.annotate.head_to_head import Outcome, summary
+from harness.errors import UsageError
+from harness.record import Run, find_runs
+from harness.stats.agreement import krippendorff_alpha
+from harness.types import Task
+
+Desk = Callable[..., Office]
+
+
+def by_name(prefer: dict[frozenset[str], str]) -> Callable[[annotate.Presentation], dict[str, Any]]:
+    """Votes for a known system whichever side it stands on."""
+
+    def judge(shown: annotate.Presentation) -> dict[str, Any]:
+        assert shown.right is not None
+        return {"verdict": prefer[frozenset((speaker(shown.left), speaker(shown.right)))]}
+
+    return judge
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_database_export_and_board_credit_whom_the_person_meant(desk: Desk, seed: int) -> None:
+    """A7: for random preferences, whatever side each text stood on."""
+    rng = Random(seed)
+    office = desk(overlap=2, seed=seed)
+    pairs = [frozenset(pair) for pair in (("good", "fair"), ("good", "poor"), ("fair", "poor"))]
+    prefer = {pair: rng.choice(sorted(pair)) for pair in pairs}
+    people = [office.hire(name) for name in ("ann", "ben")]
+    sides = []
+    for person in people:
+        while (shown := office.next(person)) is not None:
+            wanted = prefer[frozenset((speaker(shown.left), speaker(shown.right or "")))]
+            sides.append("left" if speaker(shown.left) == wanted else "right")
+            office.submit(person, shown, wanted)
+    assert {"left", "right"} == set(sides)
+    with office.store.read() as tx:
+        found = votes.read(tx, office.campaign)
+    assert len(found) == 72
+    for vote in found:  # the database
+        assert vote.unit.y is not None
+        winner = vote.unit.x if vote.answers["verdict"] == "x" else vote.unit.y
+        assert speaker(winner.text) == winner.system == prefer[frozenset((vote.unit.x.system, vote.unit.y.system))]
+    for row in annotate.export(office.store, office.lead, office.campaign, "dpo").rows:  # the export
+        chosen, rejected = (speaker(row[name][0]["content"]) for name in ("chosen", "rejected"))
+        assert prefer[frozenset((chosen, rejected))] == chosen
+    table = annotate.by_people(office.store, office.campaign)  # the board's table
+    for duel in table.duels:
+        wanted = prefer[frozenset((duel.a, duel.b))]
+        assert (duel.wins, duel.losses) == ((24, 0) if wanted == duel.a else (0, 24))
+    assert table.left is not None
+    assert table.left.value == pytest.approx(sides.count("left") / 72)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_swapping_every_side_changes_no_result(data: st.DataObject) -> None:
+    """A7: (a, b, x) says what (b, a, y) says; only who stood left differs."""
+    names, verdicts = st.sampled_from("abc"), st.sampled_from(["x", "y", "tie", "both_bad"])
+    drawn = data.draw(st.lists(st.tuples(names, names, verdicts, st.integers(0, 5), st.integers(-9, 9)), min_size=1))
+    outcomes = [Outcome(a, b, v, f"c{c}", gap, a) for a, b, v, c, gap in drawn if a != b]
+    turned = [
+        Outcome(
+            one.second,
+            one.first,
+            {"x": "y", "y": "x"}.get(one.verdict, one.verdict),
+            one.cluster,
+            -one.length_gap,
+            one.left,
+        )
+        if data.draw(st.booleans())
+        else one
+        for one in outcomes
+    ]
+    assert summary(outcomes, resamples=20) == summary(turned, resamples=20)
+
+
+@given(verdict=st.sampled_from(["left", "right", "tie", "both_bad"]), swapped=st.booleans(), strength=st.integers(1, 3))
+def test_what_is_stored_comes_back_as_it_was_clicked(verdict: str, swapped: bool, strength: int) -> None:
+    from harness import rubric
+    from harness.annotate.answers import shown, stored
+
+    decided = verdict in ("left", "right")
+    given_now = annotate.Preference(verdict, strength if decided else None, "why")  # type: ignore[arg-type]
+    row = stored(given_now, "compare", rubric.load("guidance"), swapped)
+    assert shown(row, swapped) == given_now
+    if decided:
+        assert (row["verdict"] == "x") == ((verdict == "left") != swapped)
+
+
+def test_head_to_head_counts_ties_strengths_and_the_left_side(desk: Desk) -> None:
+    office = desk(overlap=1)
+    ann = office.hire("ann")
+    order = {"good": 2, "fair": 1, "poor": 0}
+
+    def judge(shown: annotate.Presentation) -> dict[str, Any]:
+        a, b = speaker(shown.left), speaker(shown.right or "")
+        if {a, b} == {"fair", "poor"}:
+            return {"verdict": "tie" if "item-1:" in shown.left else "both_bad"}
+        return {"verdict": max((a, b), key=order.__getitem__)}
+
+    office.work(ann, judge)
+    table = annotate.by_people(office.store, office.campaign)
+    assert table.systems == ("fair", "good", "poor")
+    assert table.wins == ((0, 0, 0), (12, 0, 12), (0, 0, 0))
+    assert table.ties[0][2] == table.ties[2][0] == 1
+    assert table.both_bad[0][2] == 11
+    assert table.strengths[0].system == "good"
+    assert set(table.strengths[0].surely_beats) == {"fair", "poor"}
+    duel = next(one for one in table.duels if (one.a, one.b) == ("fair", "poor"))
+    assert duel.rate is not None
+    assert duel.controlled is not None
+    assert (duel.n, duel.rate.value) == (12, 0.5)
+    assert table.n == 36
+
+
+def test_the_judge_has_a_table_of_the_same_form(lesson: Task, runs: Path) -> None:
+    for name, d3 in (("a", 2.0), ("b", 0.0), ("c", 2.0)):
+        record(runs, lesson, name, lambda *_, d3=d3: {**GOOD, "D3": d3})
+    table = annotate.by_scores(lesson, find_runs(runs))
+    assert {(one.a, one.b): (one.wins, one.losses, one.ties) for one in table.duels} == {
+        ("a", "b"): (12, 0, 0),
+        ("a", "c"): (0, 0, 12),
+        ("b", "c"): (0, 12, 0),
+    }
+    assert table.left is None
+
+
+def test_agreement_is_krippendorffs_on_the_counted_votes(desk: Desk) -> None:
+    office = desk("rate", systems=("good",), overlap=2)
+    ann, ben = office.hire("ann"), office.hire("ben")
+    grades = {"ann": ["yes", "partial", "no"] * 4, "ben": ["yes", "yes", "no"] * 4}
+
+    def judge(name: str) -> Callable[[annotate.Presentation], dict[str, Any]]:
+        return lambda shown: {"D3": grades[name][number(shown)], "satisfaction": 1 + number(shown) % 5}
+
+    office.work(ann, judge("ann"))
+    office.work(ben, judge("ben"))
+    rows = {
+        (row.criterion, row.language): row for row in annotate.agreement(office.store, office.lead, office.campaign)
+    }
+    value = {"yes": 2, "partial": 1, "no": 0}
+    table = [[value[a], value[b]] for a, b in zip(grades["ann"], grades["ben"])]
+    wanted = krippendorff_alpha(table, "ordinal")
+    found = rows["D3", ""]
+    assert found.alpha.value == pytest.approx(wanted.value)
+    assert found.alpha.low is not None
+    assert found.alpha.high is not None
+    assert found.alpha.low <= found.alpha.value <= found.alpha.high  # type: ignore[operator]
+    assert (found.raters, found.labels, found.kappa_name) == (2, 24, "cohen")
+    assert found.share == pytest.approx(2 / 3)
+    assert {language for _, language in rows} == {"", "en", "zh"}
+    assert rows["satisfaction", ""].alpha.value == pytest.approx(1.0)
+
+
+def number(shown: annotate.Presentation) -> int:
+    return int(shown.left.split(":")[0].split("-")[1])
+
+
+def test_agreement_that_is_not_defined_says_why(desk: Desk) -> None:
+    """A10"""
+    office = desk(overlap=3)
+    ann, ben = office.hire("ann"), office.hire("ben")
+
+    def state() -> tuple[str, float | None, str]:
+        row = annotate.agreement(office.store, office.lead, office.campaign)[0]
+        return row.state, row.alpha.value, row.alpha.reason
+
+    assert state()[:2] == ("no_votes", None)
+    office.work(ann, lambda _: {"verdict": "tie"}, limit=18)
+    assert state()[:2] == ("one_annotator", None)
+    office.work(ben, lambda _: {"verdict": "tie"}, limit=18)  # least judged first: none of ann's
+    assert state()[:2] == ("no_overlap", None)
+    office.work(ben, lambda _: {"verdict": "tie"})
+    assert state() == (
+        "no_variation",
+        None,
+        "all labels are of one category, so no disagreement could be expected",
+    )
+
+
+def test_rulings_come_lowest_agreement_first_blind_and_keep_the_votes(desk: Desk) -> None:
+    office = desk("rate", systems=("good",), overlap=2, items=3)
+    ann, ben = office.hire("ann"), office.hire("ben")
+    bad = {name: "no" for name in LABELS if name.startswith("D")}
+    office.work(ann, lambda _: {})
+    seen: list[int] = []
+
+    def differ(shown: annotate.Presentation) -> dict[str, Any]:
+        seen.append(number(shown))
+        return [{}, {"D3": "partial"}, bad][len(seen) - 1]
+
+    office.work(ben, differ)
+    cases = annotate.cases(office.store, office.lead, office.campaign)
+    assert [number_of(case.left) for case in cases] == [seen[2], seen[1]], "what all agree on needs no ruling"
+    assert cases[0].agreement < cases[1].agreement < 1
+    assert cases[1].disputed == ("D3",)
+    annotate.adjudicate(office.store, office.lead, cases[1].unit, annotate.Ruling({"D3": "no"}, rationale="see page 4"))
+    assert len(annotate.cases(office.store, office.lead, office.campaign)) == 1
+    annotate.adjudicate(office.store, office.lead, cases[1].unit, annotate.Ruling({"D3": "yes"}))
+    (_, settled) = annotate.cases(office.store, office.lead, office.campaign, settled=True)
+    assert settled.ruling == annotate.Ruling({"D3": "yes"})
+    assert len(settled.opinions) == 2
+    with office.store.read() as tx:
+        assert len(tx.execute(select(schema.adjudication)).all()) == 2, "the first ruling is kept"
+        assert len(votes.read(tx, office.campaign)) == 6
+    for ruling in (annotate.Ruling(), annotate.Ruling(verdict="left"), annotate.Ruling({"D3": "maybe"})):
+        with pytest.raises(UsageError):
+            annotate.adjudicate(office.store, office.lead, cases[0].unit, ruling)
+    with pytest.raises(annotate.Refused):
+        annotate.adjudicate(office.store, ann, cases[0].unit, annotate.Ruling({"D3": "no"}))
+    with pytest.raises(annotate.Refused):
+        annotate.cases(office.store, ann, office.campaign)
+
+
+def number_of(text: str) -> int:
+    return int(text.split(":")[0].split("-")[1])
+
+
+def test_a_ruling_by_side_credits_the_system_that_stood_there(desk: Desk) -> None:
+    office = desk(overlap=2, systems=("good", "poor"))
+    ann, ben = office.hire("ann"), office.hire("ben")
+    office.work(ann, lambda _: {"verdict": "good"})
+    office.work(ben, lambda _: {"verdict": "poor"})
+    cases = annotate.cases(office.store, office.lead, office.campaign)
+    assert len(cases) == 12
+    lefts = set()
+    for case in cases:
+        for opinion in case.opinions:  # opinions are told by the sides as the lead sees them
+            assert isinstance(opinion.answers, annotate.Preference)
+        left = speaker(case.left)
+        lefts.add(left)
+        verdict = "left" if left == "good" else "right"
+        annotate.adjudicate(office.store, office.lead, case.unit, annotate.Ruling(verdict=verdict))  # type: ignore[arg-type]
+    assert lefts == {"good", "poor"}
+    rows = annotate.export(office.store, office.lead, office.campaign, "dpo").rows
+    assert len(rows) == 12
+    assert {speaker(row["chosen"][0]["content"]) for row in rows} == {"good"}
+
+
+def test_checks_repeats_and_haste_are_counted_and_exclusion_is_a_filter(desk: Desk) -> None:
+    office = desk("rate", systems=("good", "poor"), overlap=2, attention=3, repeat=4)
+    ann, ben = office.hire("ann"), office.hire("ben")
+
+    def careful(shown: annotate.Presentation) -> dict[str, Any]:
+        strange = ("引导" in shown.left) != (shown.item.language == "zh")
+        return {"G3": "fail"} if strange else {}
+
+    office.work(ann, careful)
+    office.work(ben, lambda _: {"satisfaction": 2})
+    found = {one.id: one for one in annotate.annotators(office.store, office.lead, office.campaign)}
+    assert found[ann].attention.n == found[ben].attention.n > 0
+    assert (found[ann].attention.value, found[ben].attention.value) == (1.0, 0.0)
+    assert found[ann].repeats.value == 1.0
+    assert found[ann].repeats.n > 0
+    assert found[ann].hasty.value == 1.0, "the clock of the tests stands nearly still"
+    status = annotate.status(office.store, office.lead, office.campaign)
+    assert (status.units, status.wanted, status.given, status.complete, status.stuck) == (24, 48, 48, 24, 0)
+    before = annotate.agreement(office.store, office.lead, office.campaign)[0]
+    annotate.exclude(office.store, office.lead, office.campaign, ben, "attention checks failed")
+    after = annotate.agreement(office.store, office.lead, office.campaign)[0]
+    assert (before.raters, after.raters) == (2, 1)
+    named = {one.id: one.excluded for one in annotate.annotators(office.store, office.lead, office.campaign)}
+    assert named == {ann: "", ben: "attention checks failed"}
+    annotate.exclude(office.store, office.lead, office.campaign, ben, "talked it over", out=False)
+    assert annotate.agreement(office.store, office.lead, office.campaign)[0] == before
+    with pytest.raises(UsageError, match="why"):
+        annotate.exclude(office.store, office.lead, office.campaign, ben, " ")
+
+
+def test_status_counts_skips_flags_and_what_is_stuck(desk: Desk) -> None:
+    office = desk(systems=("good", "poor"), overlap=1, items=2)
+    ann = office.hire("ann")
+    shown = office.next(ann)
+    assert shown is not None
+    annotate.flag(office.store, ann, shown.token, "key_points", "the step is wrong")
+    annotate.skip(office.store, ann, shown.token, "subject")
+    office.vote(ann, "left")
+    status = annotate.status(office.store, office.lead, office.campaign)
+    assert (status.given, status.complete, status.stuck, status.skipped, status.flagged) == (1, 1, 1, {"subject": 1}, 1)
+    (flag,) = annotate.flags(office.store, office.lead, office.campaign)
+    assert (flag.reason, flag.comment, flag.item[:5]) == ("key_points", "the step is wrong", "item-")
+
+
+def test_judge_against_people(store: annotate.Store, lesson: Task, runs: Path) -> None:
+    judged = {number: 2.0 if number % 2 else 1.0 for number in range(12)}
+    run = record_texts(
+        runs, lesson, "good", values=lambda n, _: {**GOOD, "D3": judged[n], "D4": None}, source="judge/x@1"
+    )
+    lead = annotate.operator(store, "lead").id
+    options = annotate.Settings(overlap=1, qualify=None, attention=0, repeat=0)
+    annotate.create(store, lead, "rate", "rate", lesson, [run], options)
+    one = Office(store, lesson, runs, "rate", lead, None)  # type: ignore[arg-type]
+    ann = one.hire("ann")
+    one.work(ann, lambda shown: {"D3": "yes" if number(shown) % 2 or number(shown) == 0 else "partial", "G2": "fail"})
+    found = {match.criterion: match for match in annotate.against_people(store, lead, "rate", [run])}
+    d3 = found["D3"]
+    assert d3.source == "judge/x@1"
+    assert d3.confusion == {("yes", "yes"): 6, ("partial", "partial"): 5, ("yes", "partial"): 1}
+    assert d3.accuracy == pytest.approx(11 / 12)
+    assert d3.kappa.low is not None
+    (different,) = d3.disagreements
+    assert (different.item, different.people, different.judge) == ("item-0", "yes", "partial")
+    assert found["D4"].unscored == 12
+    assert found["G2"].accuracy == 0
+    changed = record_texts(runs, lesson, "good", lambda *key: said(*key) + " Anew.", weights="2")
+    assert annotate.against_people(store, lead, "rate", [changed]) == [], "another run's texts were not seen by anyone"
+
+
+def test_judge_against_people_on_pairs(store: annotate.Store, lesson: Task, runs: Path) -> None:
+    found = [
+        record_texts(runs, lesson, name, values=lambda *_, d3=d3: {**GOOD, "D3": d3}, source="judge/x@1")
+        for name, d3 in (("good", 2.0), ("poor", 1.0))
+    ]
+    lead = annotate.operator(store, "lead").id
+    options = annotate.Settings(overlap=1, qualify=None, attention=0, repeat=0)
+    annotate.create(store, lead, "compare", "compare", lesson, found, options)
+    one = Office(store, lesson, runs, "compare", lead, None)  # type: ignore[arg-type]
+    ann = one.hire("ann")
+    one.work(ann, lambda shown: {"verdict": "poor" if "item-3:" in shown.left else "good"})
+    (match,) = annotate.against_people(store, lead, "compare", found)
+    assert match.confusion == {("x", "x"): 11, ("y", "x"): 1}
+    assert [one.item for one in match.disagreements] == ["item-3"]
+
+
+def rated(
+    store: annotate.Store, the_task: Task, runs: Path, satisfaction: dict[str, int], d3: dict[int, str]
+) -> Office:
+    """Two systems on twelve items, scored D3 = 2 by a check; people rate the first six items."""
+    for name in satisfaction:
+        record_texts(runs, the_task, name, values=lambda *_: dict(GOOD))
+    lead = annotate.operator(store, "lead").id
+    options = annotate.Settings(overlap=1, qualify=None, attention=0, repeat=0)
+    annotate.create(store, lead, "rate", "rate", the_task, find_runs(runs), options)
+    one = Office(store, the_task, runs, "rate", lead, None)  # type: ignore[arg-type]
+    ann = one.hire("ann")
+    while (shown := one.next(ann)) is not None:
+        if number(shown) < 6:
+            system = speaker(shown.left)
+            one.submit(ann, shown, satisfaction=satisfaction[system], D3=d3.get(number(shown), "yes"))
+        else:
+            annotate.skip(store, ann, shown.token, "other")
+    return one
+
+
+def test_the_board_shows_satisfaction_and_corrected_scores(store: annotate.Store, lesson: Task, runs: Path) -> None:
+    """A7, A8: votes as scores; the latest revision counts."""
+    one = rated(store, lesson, runs, {"good": 5, "poor": 2}, {0: "no", 1: "no"})
+    before = board.from_folder(lesson, runs)
+    assert all("satisfaction" not in row.metrics for row in before.rows), "not rated"
+    assert annotate.publish(store, one.lead, lesson, find_runs(runs)) == {run.id: 6 for run in find_runs(runs)}
+    rows = {row.system: row.metrics for row in board.from_folder(lesson, runs).rows}
+    assert {name: metrics["satisfaction"].value for name, metrics in rows.items()} == {"good": 5.0, "poor": 2.0}
+    good = rows["good"]
+    assert good["satisfaction"].n == 6
+    assert good["guidance_accuracy"].value == 1.0
+    assert good["guidance_accuracy_people"].value == pytest.approx(4 / 6)
+    assert good["guidance_accuracy_corrected"].value == pytest.approx(4 / 6), (
+        "the check says 1 of all: nothing to weigh"
+    )
+    assert good["guidance_accuracy_corrected"].low is not None
+    assert before.digest != board.from_folder(lesson, runs).digest
+    ann = next(person for person in annotate.everyone(store, one.lead) if person.name == "ann")
+    past = [one for one in annotate.history(store, ann.id, "rate") if one.answers and speaker(one.left) == "poor"]
+    annotate.edit(store, ann.id, past[0].token, annotate.Rating(LABELS, 5))
+    annotate.publish(store, one.lead, lesson, find_runs(runs))
+    (poor,) = (row.metrics for row in board.from_folder(lesson, runs).rows if row.system == "poor")
+    assert poor["satisfaction"].value == pytest.approx((2 * 5 + 5) / 6)
+
+
+def test_votes_on_another_text_are_not_shown(store: annotate.Store, lesson: Task, runs: Path) -> None:
+    """A6: neither for a run with other texts, nor for a run whose file was changed."""
+    one = rated(store, lesson, runs, {"good": 5}, {})
+    other = record_texts(runs, lesson, "good", lambda *key: said(*key) + " Anew.", weights="2")
+    assert annotate.publish(store, one.lead, lesson, find_runs(runs))[other.id] == 0
+    first = next(run for run in find_runs(runs) if run.id != other.id)
+    path = first.folder / "responses.jsonl"
+    path.write_text(path.read_text().replace("guidance. Which", "guidance! Which"))
+    assert {score.item for score in Run(first.folder).people()} == {"item-1", "item-3", "item-5"}
+
+
+def test_a_published_board_keeps_what_people_said(
+    store: annotate.Store, lesson: Task, runs: Path, tmp_path: Path
+) -> None:
+    one = rated(store, lesson, runs, {"good": 5}, {})
+    annotate.publish(store, one.lead, lesson, find_runs(runs))
+    packed = tmp_path / "packed"
+    board.publish_runs(lesson, find_runs(runs), packed)
+    assert board.from_folder(lesson, packed).digest == board.from_folder(lesson, runs).digest
+    copied, _ = board.merge(runs, tmp_path / "elsewhere")
+    assert len(copied) == 1
+    (tmp_path / "elsewhere" / copied[0] / "people.jsonl").unlink()
+    assert board.merge(runs, tmp_path / "elsewhere") == ([], copied), "the same run, whatever people have said since"
+
+
+def test_half_and_half_is_no_consensus(desk: Desk) -> None:
+    office = desk("rate", systems=("good",), overlap=2, items=1)
+    ann, ben = office.hire("ann"), office.hire("ben")
+    office.vote(ann, G1="pass", D1="na", D3="yes", tone="neutral", satisfaction=5)
+    office.vote(ben, G1="fail", D1="yes", D3="no", tone="neutral", satisfaction=2)
+    with office.store.read() as tx:
+        given_now = votes.read(tx, office.campaign)
+    rubric = annotate.get(office.store, office.campaign).rubric
+    found = votes.agreed(given_now, {}, rubric)
+    assert (found["G1"].value, found["G1"].reason) == (None, "annotators disagree")
+    assert (found["D1"].value, found["D1"].reason) == (None, "annotators disagree")
+    assert (found["D3"].value, found["D3"].label) == (1.0, "partial")
+    assert found["tone"].label == "neutral"
+    assert votes.satisfaction(given_now).value == 3.5
+    assert votes.agreed(given_now, {"labels": {"G1": "fail"}}, rubric)["G1"].value == 0.0
+
+
+def test_slices_say_where_and_grey_what_is_few(runs: Path, tmp_path: Path) -> None:
+    rows = [item_row(i, difficulty=1 + i % 2, knowledge_point="heap" if i < 8 else "queue") for i in range(80)]
+    the_task = task.load(str(make_task(tmp_path / "task", rows)))
+    record(runs, the_task, "a", lambda n, _: {**GOOD, "D3": 0.0} if n < 8 else GOOD)
+    found = board.slices(the_task, find_runs(runs), "guidance_accuracy", ("knowledge_point",))
+    assert [(one.values, one.items, one.metric and one.metric.value, one.few) for one in found] == [
+        (("heap",), 8, 0.0, True),
+        (("queue",), 72, 1.0, False),
+    ]
+    both = board.slices(the_task, find_runs(runs), "guidance_accuracy", ("knowledge_point", "language", "difficulty"))
+    assert sum(one.items for one in both) == 80
+    assert [one.metric for one in board.slices(the_task, find_runs(runs), "satisfaction", ("language",))] == [
+        None,
+        None,
+    ]
+    with pytest.raises(UsageError, match="slice"):
+        board.slices(the_task, find_runs(runs), "guidance_accuracy", ("colour",))
+
+
+def test_reading_other_peoples_votes_needs_a_lead(desk: Desk) -> None:
+    """S12"""
+    office = desk("rate")
+    ann = office.hire("ann")
+    for call in (
+        lambda: annotate.status(office.store, ann, office.campaign),
+        lambda: annotate.annotators(office.store, ann, office.campaign),
+        lambda: annotate.flags(office.store, ann, office.campaign),
+        lambda: annotate.agreement(office.store, ann, office.campaign),
+        lambda: annotate.cases(office.store, ann, office.campaign),
+        lambda: annotate.against_people(office.store, ann, office.campaign, []),
+        lambda: annotate.export(office.store, ann, office.campaign, "unpaired"),
+        lambda: annotate.votes_csv(office.store, ann, office.campaign),
+        lambda: annotate.publish(office.store, ann, office.task, []),
+        lambda: annotate.exclude(office.store, ann, office.campaign, ann, "why"),
+    ):
+        with pytest.raises(annotate.Refused, match="not a lead"):
+            call()
