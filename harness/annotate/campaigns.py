@@ -142,7 +142,7 @@ def create(
     store: Store,
     lead: str,
     name: str,
-    kind: Kind,
+    kind: str,
     task: Task,
     runs: Sequence[Run],
     settings: Settings | None = None,
@@ -217,7 +217,7 @@ def content(item: Item, x: Side, y: Side | None) -> str:
 
 
 def _units(
-    kind: Kind,
+    kind: str,
     task: Task,
     runs: Sequence[Run],
     settings: Settings,
@@ -281,7 +281,7 @@ def tells(text: str, systems: set[str]) -> bool:
     return any(re.search(rf"(?<![a-z0-9]){re.escape(word)}", low) for word in words if word in low)
 
 
-def _gold(kind: Kind, exercises: Sequence[Exercise]) -> Iterator[Draft]:
+def _gold(kind: str, exercises: Sequence[Exercise]) -> Iterator[Draft]:
     """Exercises whose agreed labels a rater should give. x is the first reply."""
     for one in exercises:
         sides = [Side("", one.id, 0, reply) for reply in one.replies]
@@ -294,7 +294,7 @@ def _by_side(label: str) -> str:
     return {"a": "x", "b": "y"}.get(label, label)
 
 
-def _attention(kind: Kind, settings: Settings, units: Sequence[Draft]) -> Iterator[Draft]:
+def _attention(kind: str, settings: Settings, units: Sequence[Draft]) -> Iterator[Draft]:
     """Units with an obvious label: a reply to another item in another language fails G3, and loses to any other.
 
     One for each `attention` real units, where the task has items of two languages and the texts keep to them.

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli.annotate import commands as annotate_commands
+
 app = typer.Typer(
     name="easyds",
     no_args_is_help=True,
@@ -20,6 +22,7 @@ app = typer.Typer(
 
 experiments = typer.Typer(no_args_is_help=True, help="Train candidates by seeds under one budget and benchmark them.")
 app.add_typer(experiments, name="experiment")
+app.add_typer(annotate_commands, name="annotate")
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
 TaskName = Annotated[str, typer.Option("--task", "-t", help="A task's name ('easyds tasks') or its YAML file.")]
@@ -56,7 +59,7 @@ def doctor(form: Annotated[str, typer.Option("--format", "-f", help="text or jso
     from harness.cli.doctor import check
 
     report = check()
-    _print_rows(report, ["check", "result", "detail"], form)
+    print_rows(report, ["check", "result", "detail"], form)
     if any(row["result"] == "missing" for row in report):
         raise typer.Exit(3)
 
@@ -93,7 +96,7 @@ def tasks(form: Annotated[str, typer.Option("--format", "-f", help="text or json
                 "description": one.description["en"],
             }
         )
-    _print_rows(rows, ["task", "version", "items", "clusters", "languages", "digest", "description"], form)
+    print_rows(rows, ["task", "version", "items", "clusters", "languages", "digest", "description"], form)
 
 
 @app.command()
@@ -255,7 +258,7 @@ def run(
     show.require_format(form)
     opened = [models.open_model(one, options) for one in dict.fromkeys(model)]
     if dry_run:
-        _print_rows([_estimate(runner, plan, one) for one in opened], list(_ESTIMATE), form)
+        print_rows([_estimate(runner, plan, one) for one in opened], list(_ESTIMATE), form)
         return
     done = [_run_one(runner, plan, one, runs, system, name, new, specs) for one in opened]
     result = board.build(plan.task, done)
@@ -462,10 +465,10 @@ def config(
     """Show every option's present value and where it comes from."""
     from harness.cli.config import origins
 
-    _print_rows(origins(command), ["command", "option", "value", "origin"], form)
+    print_rows(origins(command), ["command", "option", "value", "origin"], form)
 
 
-def _print_rows(rows: list[dict[str, Any]], columns: list[str], form: str) -> None:
+def print_rows(rows: list[dict[str, Any]], columns: list[str], form: str) -> None:
     """Rows as an aligned table, or as JSON."""
     from harness.errors import require
 
