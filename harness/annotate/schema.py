@@ -99,7 +99,7 @@ unit = Table(
     Column("expected", Json),  # of gold and attention units: the labels they should get
     UniqueConstraint("campaign", "content", "purpose"),
     CheckConstraint("purpose in ('real', 'gold', 'attention')"),
-    Index("unit_served", "campaign", "purpose", "active"),
+    Index("unit_served", "campaign", "purpose", "active", "language"),  # covers what is read to choose the next one
 )
 
 presentation = Table(

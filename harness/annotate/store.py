@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -78,7 +80,7 @@ def _told() -> Iterator[None]:
     """Errors of the database as one line that says what to do."""
     try:
         yield
-    except OperationalError as error:
+    except (OperationalError, sqlite3.OperationalError) as error:
         raise StoreBusy(
             f"the annotation store cannot be reached or is busy ({_first_line(error)}). Nothing was saved by this step; "
             "what you typed is still here: try again in a moment."
@@ -89,8 +91,9 @@ def _told() -> Iterator[None]:
         raise
 
 
-def _first_line(error: DBAPIError) -> str:
-    return (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
+def _first_line(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    return (str(cause).strip() or type(cause).__name__).splitlines()[0]
 
 
 def open_store(
@@ -156,10 +159,32 @@ def _sqlite(url: str, busy_s: float) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        reads = connection.get_execution_options().get("easyds_read")
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("easyds_read"):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_to_write(connection.connection.driver_connection, busy_s)
 
     return engine
+
+
+def _begin_to_write(connection: Any, busy_s: float) -> None:
+    """BEGIN IMMEDIATE, tried every few milliseconds while another process writes.
+
+    SQLite's own waiting sleeps longer the longer it has waited, so that among many writers one can starve.
+    """
+    until = time.monotonic() + busy_s
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(random.uniform(0.001, 0.004))
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={int(1000 * busy_s)}")
 
 
 def _prepare(store: Store) -> None:

@@ -11,11 +11,11 @@ import hashlib
 import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
 
 from harness.annotate import people, schema
 from harness.annotate.answers import Answers, FlagReason, SkipReason, comment, shown, stored
@@ -28,6 +28,9 @@ from harness.types import Item, Language
 
 UNDO = 10
 """How many of their last votes and skips a person may take back"""
+_SPREAD, _WIDE = 0x9E3779B97F4A7C15, 1 << 64  # an order of units for each person; a digest of each would take longer
+CANDIDATES = 32
+"""Units looked at when the next one is served, of those that are free"""
 _P, _U = schema.presentation, schema.unit
 
 
@@ -85,25 +88,25 @@ def next_task(store: Store, person: str, campaign: str) -> Presentation | None:
     who may not work here, and UsageError for who has not qualified in any language yet.
     """
     while True:
+        candidates = _candidates(store, person, campaign)
         try:
-            return _next(store, person, campaign)
-        except _Contended:  # all that is left was locked by others in that moment
-            time.sleep(random.uniform(0.005, 0.02))
+            return _next(store, person, campaign, candidates)
+        except _Contended:  # others were served all of them meanwhile
+            time.sleep(random.uniform(0.001, 0.01))
 
 
 class _Contended(Exception):
-    """Nothing could be served because others held the rows. Left to the next try."""
+    """Nothing was served, though there was something when we looked. Left to the next try."""
 
 
-def _next(store: Store, person: str, campaign: str) -> Presentation | None:
+def _next(store: Store, person: str, campaign: str, candidates: Sequence[int]) -> Presentation | None:
     with store.write() as tx:
         people.require(tx, person, "annotator", "next_task", lock=True)
         found = _open_campaign(tx, campaign)
-        allowed = languages(tx, person, found)
-        if not allowed:
+        if not languages(tx, person, found):
             raise UsageError("pass the qualifying test of one language first.")
         _reclaim(store, tx, found)
-        token = _resumed(store, tx, person, found) or _fresh(store, tx, person, found, allowed)
+        token = _resumed(store, tx, person, found) or _fresh(store, tx, person, found, candidates)
         return None if token is None else _shown(tx, found, token)
 
 
@@ -300,32 +303,37 @@ def _renew(store: Store, tx: Connection, row: Any, unit: Unit, campaign: Campaig
     tx.execute(update(_P).where(_P.c.token == row.token).values(slot=slot, until=until))
 
 
-def _fresh(store: Store, tx: Connection, person: str, campaign: Campaign, allowed: set[str]) -> str | None:
-    """A new presentation: a silent check or a repeat where one is due, else the least-judged unit."""
+def _fresh(store: Store, tx: Connection, person: str, campaign: Campaign, candidates: Sequence[int]) -> str | None:
+    """A new presentation: a silent check or a repeat where one is due, else the first candidate that is still free."""
     number = tx.execute(select(func.count()).where(_P.c.person == person, _P.c.campaign == campaign.id)).scalar_one()
     settings = campaign.settings
     for purpose, every in (("attention", settings.attention), ("gold", settings.gold)):
         if _due(settings.seed, person, purpose, number, every):
-            unit = _silent(tx, person, campaign, purpose, allowed)
-            if unit is not None:
-                return _present(store, tx, person, campaign, unit, number, 0, None)
+            check = _silent(tx, person, campaign, purpose)
+            if check is not None:
+                return _present(store, tx, person, campaign, check, number, 0, None)
     if _due(settings.seed, person, "repeat", number, settings.repeat):
         earlier = _repeatable(tx, person, campaign)
         if earlier is not None:
             return _present(store, tx, person, campaign, earlier.unit, number, 1, None, 1 - earlier.swapped)
-    contended = False
-    for unit in _least_judged(tx, person, campaign, allowed):
-        query = select(_U.c.id).where(_U.c.id == unit).with_for_update(skip_locked=True, key_share=True)
-        if tx.execute(query).first() is None:
-            contended = True  # someone is being served it in this moment
-            continue
-        row = _Unserved()
-        slot = _slot(tx, row, _unit(tx, unit), campaign)
+    for unit in candidates:
+        slot = _free_slot(tx, person, campaign, unit)
         if slot is not None:
             return _present(store, tx, person, campaign, unit, number, 0, slot)
-    if contended:
+    if candidates:
         raise _Contended
     return None
+
+
+def _free_slot(tx: Connection, person: str, campaign: Campaign, unit: int) -> int | None:
+    """A slot of a unit for someone who has not had it, the unit locked; None if others have or are being served it."""
+    query = select(_U).where(_U.c.id == unit).with_for_update(skip_locked=True, key_share=True)
+    row = tx.execute(query).first()
+    if row is None or not row.active:
+        return None
+    if tx.execute(select(_P.c.token).where(_P.c.unit == unit, _P.c.person == person)).first():
+        return None
+    return _slot(tx, _Unserved(), to_unit(row), campaign)
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,9 +352,10 @@ def _due(seed: int, person: str, what: str, number: int, every: int) -> bool:
     return every > 0 and number % every == _draw(seed, person, what, number // every) % every
 
 
-def _silent(tx: Connection, person: str, campaign: Campaign, purpose: str, allowed: set[str]) -> int | None:
+def _silent(tx: Connection, person: str, campaign: Campaign, purpose: str) -> int | None:
     """A check that this person has not had."""
     had = exists().where(_P.c.unit == _U.c.id, _P.c.person == person)
+    allowed = languages(tx, person, campaign)
     query = select(_U.c.id).where(
         _U.c.campaign == campaign.id, _U.c.purpose == purpose, _U.c.active == 1, _U.c.language.in_(allowed), ~had
     )
@@ -373,20 +382,30 @@ def _repeatable(tx: Connection, person: str, campaign: Campaign) -> Any:
     return tx.execute(query.order_by(_P.c.number).limit(1)).first()
 
 
-def _least_judged(tx: Connection, person: str, campaign: Campaign, allowed: set[str]) -> list[int]:
-    """Units with a free slot that the person has not had, the least judged first, else in the person's own order."""
-    taken = select(func.count()).where(_P.c.unit == _U.c.id, _P.c.slot.is_not(None)).scalar_subquery()
-    had = exists().where(_P.c.unit == _U.c.id, _P.c.person == person)
-    query = select(_U.c.id, taken.label("taken")).where(
-        _U.c.campaign == campaign.id,
-        _U.c.purpose == "real",
-        _U.c.active == 1,
-        _U.c.language.in_(allowed),
-        ~had,
-        taken < campaign.settings.overlap,
-    )
-    rows = tx.execute(query).all()
-    return [row.id for row in sorted(rows, key=lambda row: (row.taken, _draw(campaign.settings.seed, person, row.id)))]
+def _candidates(store: Store, person: str, name: str) -> list[int]:
+    """Units that the person may be served next, best first: the least judged, in the person's own order.
+
+    Read outside of the writing transaction, so that nobody waits for it; `_free_slot` looks again.
+    """
+    leased = or_(_P.c.state != "open", _P.c.until >= store.clock())
+    with store.read() as tx:
+        campaign = load(tx, name)
+        allowed = languages(tx, person, campaign)
+        real = (_U.c.campaign == name, _U.c.purpose == "real", _U.c.active == 1, _U.c.language.in_(allowed))
+        free = list(tx.execute(select(_U.c.id).where(*real)).scalars())
+        mine = set(tx.execute(select(_P.c.unit).where(_P.c.campaign == name, _P.c.person == person)).scalars())
+        counts = select(_P.c.unit, func.count()).where(_P.c.campaign == name, _P.c.slot.is_not(None), leased)
+        taken = {unit: int(count) for unit, count in tx.execute(counts.group_by(_P.c.unit))}
+    groups: dict[int, list[int]] = {}
+    for unit in free:
+        if unit not in mine and (count := taken.get(unit, 0)) < campaign.settings.overlap:
+            groups.setdefault(count, []).append(unit)
+    found: list[int] = []
+    own = _draw(campaign.settings.seed, person)
+    for count in sorted(groups):
+        if len(found) < CANDIDATES:
+            found += sorted(groups[count], key=lambda unit: (unit * _SPREAD ^ own) * _SPREAD % _WIDE)
+    return found[:CANDIDATES]
 
 
 def _present(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support import record
 
 from harness import annotate
@@ -33,6 +34,13 @@ class Clock:
     def __call__(self) -> float:
         self.now += 0.001
         return self.now
+
+
+def empty_store(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Path or URL of an empty store of the kind that a fixture is parametrised with."""
+    if request.param == "sqlite":
+        return str(folder / "annotations.db")
+    return str(request.getfixturevalue("postgres").empty())
 
 
 def said(system: str, item: str) -> str:

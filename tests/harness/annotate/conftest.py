@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from annotate_support import Clock, Office, office
+from annotate_support import Clock, Office, empty_store, office
 from postgres import Server, server
 from support import item_row, make_task
 
@@ -28,19 +28,13 @@ def clock() -> Clock:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A fresh store of each kind."""
-    return _url(request, tmp_path)
+    return empty_store(request, tmp_path)
 
 
-def _url(request: pytest.FixtureRequest, folder: Path) -> str:
-    if request.param == "sqlite":
-        return str(folder / "annotations.db")
-    return str(request.getfixturevalue("postgres").new_database())
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[annotate.Store]:
-    """An open store: SQLite, and in the slow tests PostgreSQL too."""
-    found = annotate.open_store(_url(request, tmp_path), clock)
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Iterator[annotate.Store]:
+    """An open SQLite store."""
+    found = annotate.open_store(tmp_path / "annotations.db", clock)
     yield found
     found.close()
 

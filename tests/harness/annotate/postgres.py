@@ -58,7 +58,6 @@ class Server:
         self.folder = folder
         self.binaries = _binaries(folder)
         self.process: subprocess.Popen[bytes] | None = None
-        self._count = 0
         self._run(
             "initdb", "-D", folder / "data", "-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
         )
@@ -90,14 +89,18 @@ class Server:
             self.process.wait(60)
             self.process = None
 
-    def new_database(self) -> str:
-        """The URL of a fresh database."""
+    def empty(self) -> str:
+        """The URL of the database, emptied. Dropping a schema is much quicker than making a database."""
         import psycopg
 
-        self._count += 1
+        others = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = 'tests'"
+        )
         with psycopg.connect(f"host={self.folder} user=tests dbname=postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE fresh{self._count}")
-        return f"postgresql://tests@/fresh{self._count}?host={self.folder}"
+            connection.execute(others)
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        return f"postgresql://tests@/postgres?host={self.folder}"
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def test_a_server_that_is_down_says_so_and_works_again_when_it_is_back(
     lesson: Task, runs: Path, postgres: Server
 ) -> None:
     """A9, PostgreSQL."""
-    store = annotate.open_store(postgres.new_database(), Clock())
+    store = annotate.open_store(postgres.empty(), Clock())
     one = office(store, lesson, runs, "compare")
     ann = one.hire("ann")
     shown = one.next(ann)

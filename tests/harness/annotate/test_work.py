@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from annotate_support import LABELS, Clock, Office, record_texts, said
+from annotate_support import LABELS, Clock, Office, empty_store, record_texts, said
 from sqlalchemy import func, select, text
 
 from harness import annotate
@@ -14,6 +15,14 @@ from harness.annotate import schema
 from harness.errors import UsageError
 
 Desk = Callable[..., Office]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[annotate.Store]:
+    """An open store: SQLite, and in the slow tests PostgreSQL too."""
+    found = annotate.open_store(empty_store(request, tmp_path), clock)
+    yield found
+    found.close()
 
 
 def rows(office: Office, table: str) -> list[dict[str, object]]:
