@@ -45,6 +45,30 @@ def _peak_resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def energy() -> float | None:
+    """Joules that processors and GPUs have used since their counters began (RAPL, NVML); None where none can be read.
+
+    They count the whole machine, whoever used it. Counters of processors run over about once an hour under load.
+    """
+    found = []
+    for path in Path("/sys/class/powercap").glob("intel-rapl:?/energy_uj"):
+        try:
+            found.append(int(path.read_text()) / 1e6)
+        except OSError:  # readable by root only on many machines
+            pass
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        try:
+            import pynvml
+
+            pynvml.nvmlInit()
+            handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(torch.cuda.device_count())]
+            found += [pynvml.nvmlDeviceGetTotalEnergyConsumption(one) / 1e3 for one in handles]
+        except Exception:  # no package, or a GPU without a counter
+            pass
+    return sum(found) if found else None
+
+
 def hardware() -> dict[str, Any]:
     """Processor, cores, memory in bytes and GPUs of this machine."""
     facts: dict[str, Any] = {

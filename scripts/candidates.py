@@ -1,6 +1,6 @@
 """Base, SFT, reward model, DPO and RLOO by several seeds, scored on a validation task: which beats which?
 
-    python scripts/candidates.py --base demo/base/checkpoint --folder /tmp/candidates --seeds 0 1 2
+    python scripts/candidates.py --base demo/stages/base-0-*/checkpoint --folder /tmp/candidates --seeds 0 1 2
 
 Every stage and run is kept in the folder: the same command goes on where it was stopped. Prints the gold score of each
 method over seeds and items, and the paired differences, with intervals that hold for new seeds and new items; then the

@@ -18,10 +18,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import models
+from harness import experiment, models
 from harness import task as loader
-from harness.cli.demo import BASE, TRAINING_CLUSTERS
 from harness.cli.simulate import write
+from harness.paths import experiments
 from harness.scorers.checks import check
 from harness.simulator import dialogues
 from harness.simulator.items import build
@@ -30,13 +30,18 @@ from harness.types import Decoding, Item, Request, Response
 
 TASK = "ds-trace-demo"
 GATE_POINTS, GATE_CPU_S = 0.10, 240.0
+DEMO = experiment.read(experiments() / "demo.yaml")
+BASE = {key: value for key, value in DEMO.shared["base"].items() if key not in ("stage", "data")}
+MIXTURE = DEMO.data["mixture"]["conversations"]
 
 
 def train(folder: Path, task_name: str) -> dict[str, float]:
     """result.json of a base trained on good teachers only."""
     task = loader.load(task_name)
     write(
-        dialogues.build(loader.exercises(task_name, "train", TRAINING_CLUSTERS, 1), "good", task.system),
+        dialogues.build(
+            loader.exercises(task_name, "train", MIXTURE["clusters"], MIXTURE["seed"]), "good", task.system
+        ),
         folder / "train.jsonl",
     )
     spec = {**BASE, "data": str(folder / "train.jsonl"), "output": str(folder / "base")}

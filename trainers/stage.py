@@ -24,7 +24,7 @@ import torch
 
 from harness.digest import digest, file_digest
 from harness.errors import EnvironmentProblem, UsageError
-from harness.measure import peak_memory, versions
+from harness.measure import energy, peak_memory, versions
 from harness.record import Lines, lock, read_lines, write_json
 from trainers import profiles
 from trainers.alarms import ALARM, Alarms
@@ -124,7 +124,7 @@ class Stage:
             self.inputs = {key: one if isinstance(one, str) else file_digest(one) for key, one in inputs.items()}
             self.state = self._newest_state()
             self.step = _whole(self.state)["step"] if self.state else 0
-            self._spent = float(_whole(self.state)["seconds"]) if self.state else 0.0
+            self._spent = _whole(self.state)["spent"] if self.state else {}
             if main:
                 self._claim()
                 self._cut_events()
@@ -132,7 +132,7 @@ class Stage:
             if main:
                 os.close(self._lock)
             raise
-        self._started = time.perf_counter()
+        self._started, self._joules = time.perf_counter(), energy()
 
     @property
     def done(self) -> bool:
@@ -142,7 +142,16 @@ class Stage:
     @property
     def seconds(self) -> float:
         """Seconds of training up to now; those of a killed process count up to the state that it left."""
-        return self._spent + time.perf_counter() - self._started
+        return float(self._spent.get("seconds", 0.0)) + time.perf_counter() - self._started
+
+    @property
+    def _costs(self) -> dict[str, float]:
+        """Seconds, processor seconds and, where a counter exists, joules; of a killed process as in `seconds`."""
+        found = {"seconds": self.seconds, "cpu_seconds": self._spent.get("cpu_seconds", 0.0) + time.process_time()}
+        joules = energy()
+        if joules is not None and self._joules is not None and ("energy_j" in self._spent or not self._spent):
+            found["energy_j"] = self._spent.get("energy_j", 0.0) + joules - self._joules
+        return {name: round(value, 3) for name, value in found.items()}
 
     @property
     def _begun(self) -> bool:
@@ -211,7 +220,7 @@ class Stage:
         yield temporary
         self._events.close()  # the events up to here are on disk before the state that stands on them counts
         self._events = Lines(self.folder / EVENTS)
-        write_json(temporary / WHOLE, {"step": step, "seconds": round(self.seconds, 3)})
+        write_json(temporary / WHOLE, {"step": step, "spent": self._costs})
         os.replace(temporary, final)
         for path in states.iterdir():
             if path != final:
@@ -223,8 +232,7 @@ class Stage:
             "stage": self.name,
             "spec": asdict(self.spec),
             "inputs": self.inputs,
-            "seconds": round(self.seconds, 3),
-            "cpu_seconds": round(time.process_time(), 3),
+            **self._costs,
             "peak_memory_bytes": peak_memory(),
             "versions": versions(),
             **facts,

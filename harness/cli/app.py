@@ -66,13 +66,12 @@ def doctor(form: Annotated[str, typer.Option("--format", "-f", help="text or jso
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where checkpoint and runs go.")] = Path("demo"),
-    task: TaskName = "ds-trace-demo",
+    folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
 ) -> None:
-    """Make a tiny checkpoint, benchmark it and the controls, and show the board. The second time takes seconds."""
+    """A tiny base, SFT, then DPO and PPO on it; the board with the controls; a report. The second time takes seconds."""
     from harness.cli.demo import run_demo
 
-    run_demo(folder, task)
+    run_demo(folder)
 
 
 @app.command()
@@ -201,6 +200,18 @@ def run_experiment(
     from harness.cli.experiment import carry_out
 
     print(carry_out(plan, folder, workers))
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="An experiment's folder, such as out/demo.")],
+    out: Annotated[Path | None, typer.Option(help="Where the report goes; report/ in the experiment's folder.")] = None,
+) -> None:
+    """Write an experiment's report: report.html (Chinese and English, self-contained), Markdown, figures, report.json."""
+    from harness.report import write
+
+    for path in write(folder, out or folder / "report"):
+        print(path)
 
 
 @app.command()

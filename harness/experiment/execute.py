@@ -168,7 +168,7 @@ def settled(work: Work, arm: Arm, chosen: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _spent(plan: Plan, node: Node) -> float:
-    found = cost.of(node)
+    found = cost.of(node.path)
     value = found.flops if plan.budget == "flops" else found.cpu_seconds
     if not value:
         raise UsageError(f"stage {node.name} does not tell its {plan.budget}, so budgets cannot be made equal by it.")

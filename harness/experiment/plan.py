@@ -19,6 +19,9 @@ from harness.errors import UsageError, require, unknown
 Role = Literal["ranked", "control", "oracle"]
 Budget = Literal["data", "flops", "time"]
 Settings = Mapping[str, Any]
+GAPS = ("verdict", "reward_model", "label_noise", "optimiser")
+"""verdict: the question. reward_model: gold reward less the reward model. label_noise: gold labels less noisy ones.
+optimiser: the same gold score by two methods."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,8 @@ class Plan:
     """What ranked arms have in common: the data; or the training FLOPs or processor time of the dearest one."""
     batch_size: int = 16
     """Rows generated together when a checkpoint is benchmarked."""
+    gaps: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Differences that the report names: GAPS, each the arm that is ahead and the arm it is held against."""
     digest: str = ""
 
     def arm(self, name: str) -> Arm:
@@ -146,6 +151,10 @@ def _check(plan: Plan, where: str) -> None:
             )
             if arm.trials or plan.arm(arm.tuned_as).tuned_as:
                 raise UsageError(f"{where}: arm '{arm.name}' takes over a choice, so it has no trials, nor a chain.")
+    for name, pair in plan.gaps.items():
+        require(f"gap of {where}:", name, list(GAPS), "A plan")
+        if len(pair) != 2 or not {*pair} <= {one.name for one in plan.arms}:
+            raise UsageError(f"{where}: gap '{name}' must name two arms of the plan, not {pair}.")
     counts = {arm.name: len(arm.trials) for arm in plan.arms if arm.role == "ranked" and arm.stages}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -175,8 +175,8 @@ def test_equal_time_stretches_the_cheaper_arm(world: World) -> None:
 
 
 def test_costs_add_up_and_what_is_not_known_stays_unknown() -> None:
-    one, two = Cost(1.0, 2.0, 5.0, 30, 7), Cost(2.0, 3.0, None, 20, 1)
-    assert one + two == Cost(3.0, 5.0, None, 30, 8)
+    one, two = Cost(1.0, 2.0, 5.0, 30, 7, 9.0), Cost(2.0, 3.0, None, 20, 1, None)
+    assert one + two == Cost(3.0, 5.0, None, 30, 8, None)
 
 
 @pytest.mark.slow
