@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.scorers import numerals, verdicts
+from harness.scorers import numerals, slips, verdicts
 from harness.scorers.evidence import Reading
 from harness.types import Item, Response, Score
 
-VERSION = 2
+VERSION = 3
 CRITERIA = ("G1", "G2", "G3", "D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8")
 BRIEF = {"zh": 90, "en": 55}
 """Longest reply (characters or words) that still only draws attention (hint level 0)."""
@@ -82,6 +82,10 @@ def well_formed(read: Reading) -> Verdict:
     share = verdicts.han_share(read.text)
     if (share < 0.3) if read.item.language == "zh" else (share > 0.05):
         return 0, f"proof: not in {read.item.language} ({share:.0%} Chinese characters)"
+    if read.mixed:
+        return 0, "screen: slips into the other language"
+    if slip := slips.broken(read.raw):
+        return 0, f"screen: {slip}"
     if _RUDE.search(read.text):
         return 0, "screen: insulting"
     if read.length > 2 * LONG[read.item.language][1]:
@@ -132,6 +136,8 @@ def guidance(read: Reading) -> Verdict:
         and not read.strays
         and ((read.named and known) or (read.own and (read.near_place or read.tied)))
     )
+    if read.asks_elsewhere:
+        return (1, "asks about another step") if placed or read.plain else (0, "asks about another step")
     if read.at_place or exact or (placed and (read.shown or (read.place == 2 and read.facts["ops"]))):
         return 2, "something to do at the place of the mistake"
     if placed or read.plain:
@@ -154,7 +160,7 @@ def actionability(read: Reading) -> Verdict:
     """D5: 2 something definite to do (at a step, or on this exercise's numbers); 1 something to do; 0 nothing."""
     if not read.acts:
         return 0, "nothing to do"
-    definite = read.specific and (read.right_student or bool(read.pointed) or read.concept)
+    definite = read.specific and (read.right_student or bool(read.pointed) or read.concept) and not read.asks_elsewhere
     return (2, "definite") if definite else (1, "unclear what")
 
 

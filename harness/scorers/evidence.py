@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from harness.scorers import claims, numerals, places, verdicts, vocabulary
+from harness.scorers import claims, numerals, places, slips, verdicts, vocabulary
 from harness.types import Item
 
 SMALL = 20
@@ -289,6 +289,10 @@ class Reading:
         if not self.right_student and self._endorses:
             return True
         taken_back = self.accuses or self.concept or verdicts.qualified(self.text)
+        if verdicts.opens_right(self.text) and not (
+            self.right_student or self.accuses or verdicts.qualified(self.text)
+        ):
+            return True
         return self.says_right and not (taken_back or self.facts["first_wrong"] in self.pointed or self.at_place)
 
     @cached_property
@@ -311,12 +315,37 @@ class Reading:
 
     @cached_property
     def false_claim(self) -> str:
-        """A statement about contents that the right run contradicts; "" if none is found."""
-        return claims.false_claim(self.text, self.facts, numerals.normalise(self.item.messages[-1].content))
+        """A statement about the exercise, or about contents that the right run contradicts; "" if none is found."""
+        prompt = numerals.normalise(self.item.messages[-1].content)
+        return slips.untrue(self.text, self.facts) or claims.false_claim(self.text, self.facts, prompt)
 
     @cached_property
-    def asks(self) -> int:
+    def mixed(self) -> bool:
+        """Whether the text slips into the other language."""
+        prompt = numerals.normalise(self.item.messages[-1].content)
+        return slips.mixes_languages(self.text, prompt, self.item.language)
+
+    @cached_property
+    def questions(self) -> list[str]:
         return verdicts.questions(self.text)
+
+    @property
+    def asks(self) -> int:
+        return len(self.questions)
+
+    @cached_property
+    def asks_elsewhere(self) -> bool:
+        """Whether all steps that the student is asked about or told to work on are others than the first wrong one and
+        the one before it."""
+        wrong = self.facts["first_wrong"]
+        told = [one for one in re.split(r"[.!?;。](?!\d)", self.text) if verdicts.asks_for_action(one)]
+        found = {
+            step
+            for one in [*self.questions, *told]
+            for each in places.mentions(one, not self.facts["ops"])
+            for step in each.steps
+        }
+        return bool(wrong and found) and not found & {wrong - 1, wrong}
 
     @cached_property
     def acts(self) -> bool:

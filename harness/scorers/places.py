@@ -66,7 +66,7 @@ _POINTS = re.compile(
     r"\b(?:check|look (?:again )?at|another look at) (?:again )?(?:the |your )?(?:step|operation|pass|probe|visit|\()"
     r"|(?:检查|看看|再看)(?:一下)?第|[步趟][^,。]{0,10}(?:再|重新)(?:检查|看)"
 )
-_KINDS = {
+KINDS = {
     "push": r"push(?:es)?|压栈|入栈|压入|push",
     "pop": r"pops?|出栈|弹出|弹栈|弹",
     "enqueue": r"enqueues?|入队|进队",
@@ -148,9 +148,9 @@ def _by_place(text: str) -> list[_Found]:
 
 def _counted(text: str, kinds: Sequence[str]) -> Iterator[_Found]:
     """The n-th operation of its kind: "your second pop", 第二次出队."""
-    for kind in set(kinds) & _KINDS.keys():
+    for kind in set(kinds) & KINDS.keys():
         numbers = [step for step, one in enumerate(kinds, 1) if one == kind]
-        words = _KINDS[kind]
+        words = KINDS[kind]
         for match in re.finditer(
             rf"\b(?P<a>{_ORDINAL_EN}|last)\s+(?:{words})\b|第\s*(?P<b>\d+|{ZH_NUMBER})\s*[次个回]\s*(?:{words})", text
         ):

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 
+_INTERROGATIVE = re.compile(
+    r"\b(?:what|which|who|whose|whom|where|when|why|how)\b|谁|哪|什么|啥|几|多少|怎|为何|如何|吗|呢|么\s*$|是不是|是否|有没有|何|多[大长高远久]|还是|(.)不\1|(.)没\2|对不对|行不行"
+    r"|(?:^|[.!;:,–-] ?|\b(?:and|so|then|but|or) )(?:is|are|was|were|am|do|does|did|can|could|will|would|should|shall|has|have|had|may|might|isn't|aren't|doesn't|don't|didn't|won't|can't)\b"
+    r"|\b(?:right|okay|ok|agree|see|ready|sure|it|this|that|yes|no)\s*$"
+)
 
-def questions(text: str) -> int:
-    """Number of questions in a normalised text (runs of question marks count once)."""
-    return len(re.findall(r"\?+", text))
+
+def questions(text: str) -> list[str]:
+    """The questions of a normalised text: what ends in a question mark and asks something. "第 3 时?" asks nothing."""
+    found = [match.group(1) for match in re.finditer(r"([^?。!.;]*(?:\.(?=\d)[^?。!.;]*)*)\?+", text)]
+    return [one for one in found if _INTERROGATIVE.search(one.strip())]
 
 
 _YES_NO = re.compile(
@@ -17,7 +24,7 @@ _YES_NO = re.compile(
 
 def open_questions(text: str) -> int:
     """Questions that cannot be answered by yes or no."""
-    return max(0, questions(text) - len(_YES_NO.findall(text)))
+    return max(0, len(questions(text)) - len(_YES_NO.findall(text)))
 
 
 _ACTION = re.compile(
@@ -57,6 +64,14 @@ _BUT = re.compile(r"但|可(?!以|能)|不过|却|然而|只是|\b(?:but|however
 def says_right(text: str) -> bool:
     """Whether a normalised text tells the student that the answer is right."""
     return bool(_RIGHT.search(_NOT_RIGHT.sub(" ", text)))
+
+
+_OPENS_RIGHT = re.compile(r"^(?:yes\b|yep\b|correct\b|that's (?:right|correct)|对[,。!]|没错|正确|是的)")
+
+
+def opens_right(text: str) -> bool:
+    """Whether a normalised text begins by calling the answer right."""
+    return bool(_OPENS_RIGHT.search(text))
 
 
 def qualified(text: str) -> bool:

@@ -113,6 +113,6 @@ def test_runs() -> None:
 
 
 def test_questions() -> None:
-    assert verdicts.questions("why? and how??") == 2
+    assert verdicts.questions("why? and how??") == ["why", " and how"]
     assert verdicts.open_questions("is it 3?") == 0
     assert verdicts.open_questions("which one is on top?") == 1
