@@ -30,6 +30,27 @@ class Bar:
     faint: bool = False
 
 
+@dataclass(frozen=True)
+class Line:
+    """One run's curve: lines of one `name` share a colour, `seed` tells them apart."""
+
+    name: str
+    seed: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One candidate in a plane of cost and quality, with the interval of its quality."""
+
+    name: str
+    x: float
+    value: float
+    low: float
+    high: float
+    oracle: bool = False
+
+
 def ink() -> str:
     """The colour of text, which a chart's text marks do not take from the theme."""
     return "#e8e8e8" if st.context.theme.type == "dark" else "#2b2f36"
@@ -111,6 +132,76 @@ def rank_spans(
         *_named(base, y),
     ]
     return _finished(layers, len(table))
+
+
+def lines(
+    found: Sequence[Line], *, x: str, y: str, band: tuple[float, float] | None = None, log: bool = False
+) -> alt.LayerChart:
+    """Curves over one axis. `band` is shaded, or drawn as a line where both ends are one; `log`: a logarithmic y axis,
+    on which what is not above 0 has no place and is left out."""
+    table = pd.DataFrame(
+        [
+            {"name": one.name, "seed": one.seed, "x": a, "y": b, "order": number}
+            for one in found
+            for number, (a, b) in enumerate(one.points)
+            if b > 0 or not log
+        ],
+        columns=["name", "seed", "x", "y", "order"],
+    )
+    scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
+    layers: list[alt.Chart] = []
+    if band:
+        mark = pd.DataFrame([{"low": band[0], "high": band[1]}])
+        under = alt.Chart(mark)
+        low = alt.Y("low:Q", title=y, scale=scale)
+        layers.append(
+            under.mark_rule(strokeDash=[5, 4], color=ink()).encode(y=low)
+            if band[0] == band[1]
+            else under.mark_rect(opacity=0.18, color="#3f9a5a").encode(y=low, y2="high:Q")
+        )
+    tips = [
+        alt.Tooltip("name:N", title=" "),
+        alt.Tooltip("seed:N", title="seed"),
+        alt.Tooltip("x:Q"),
+        alt.Tooltip("y:Q"),
+    ]
+    layers.append(
+        alt.Chart(table)
+        .mark_line(point=alt.OverlayMarkDef(size=18), strokeWidth=1.5)
+        .encode(
+            x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False, nice=False)),
+            y=alt.Y("y:Q", title=y, scale=scale),
+            color=alt.Color("name:N", title=None, legend=alt.Legend(orient="bottom", columns=2, labelLimit=300)),
+            detail="seed:N",
+            order="order:Q",
+            tooltip=tips,
+        )
+    )
+    chart: alt.LayerChart = alt.layer(*layers).properties(height=300).configure_view(stroke=None)
+    return chart
+
+
+def spots(found: Sequence[Spot], *, x: str, y: str) -> alt.LayerChart:
+    """Candidates by cost and quality; an oracle is a diamond: it has no place in a choice."""
+    table = pd.DataFrame([vars(one) for one in found])
+    across = alt.X("x:Q", title=x, scale=alt.Scale(zero=False, padding=40))
+    tips = [alt.Tooltip("name:N", title=" "), alt.Tooltip("x:Q", title=x), alt.Tooltip("value:Q", title=y)]
+    base = alt.Chart(table)
+    up = alt.Scale(zero=False)
+    shape = alt.condition("datum.oracle", alt.value("diamond"), alt.value("circle"))
+    layers = [
+        base.mark_rule(strokeWidth=3, opacity=0.55, color=_accent()).encode(
+            x=across, y=alt.Y("low:Q", title=y, scale=up), y2="high:Q", tooltip=tips
+        ),
+        base.mark_point(size=90, filled=True, opacity=1, color=_accent()).encode(
+            x=across, y=alt.Y("value:Q", scale=up), shape=shape, tooltip=tips
+        ),
+        base.mark_text(align="left", dx=8, dy=-8, color=ink(), fontSize=13, limit=240).encode(
+            x=across, y=alt.Y("value:Q", scale=up), text="name:N"
+        ),
+    ]
+    chart: alt.LayerChart = alt.layer(*layers).properties(height=380).configure_view(stroke=None)
+    return chart
 
 
 def _finished(layers: Sequence[alt.Chart], rows: int) -> alt.LayerChart:

@@ -24,6 +24,11 @@ PAGES = {
         ("samples", ":material/forum:"),
         ("runs", ":material/inventory_2:"),
     ),
+    "experiments": (
+        ("versus", ":material/balance:"),
+        ("pareto", ":material/scatter_plot:"),
+        ("training", ":material/show_chart:"),
+    ),
 }
 """Sections and their pages: `app_pages/NAME.py`, with messages `page.NAME` and `page.NAME.help`."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from app_support import ENTRY, HOSTILE, HOSTILE_NAME, Open, execute
+from app_support import ENTRY, HOSTILE, HOSTILE_NAME, Open, execute, write_report
 from streamlit.testing.v1 import AppTest
 from support import item_row, make_task
 
@@ -19,6 +19,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for control in ("reference", "prior", "generic", "null"):
         execute(folder / "runs", file, control)
     execute(folder / "runs", file, "parrot", limit=4)
+    write_report(folder / "runs", ("ppo", "dpo"), "Which element is on top?")
     return folder / "runs", file
 
 
@@ -41,6 +42,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     file = make_task(folder / "task", rows, description={"zh": HOSTILE, "en": HOSTILE}, scorers=["trace", "rouge_l"])
     execute(folder / "runs", file, "reference", name=HOSTILE_NAME)
     execute(folder / "runs", file, "parrot", name=HOSTILE_NAME + " 2")
+    write_report(folder / "runs", (HOSTILE_NAME, HOSTILE_NAME + " 2"), HOSTILE)
     return folder / "runs", file
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from app_support import HOSTILE, HOSTILE_NAME, PAGES, Open, words_of
+from app_support import EXPERIMENT, HOSTILE, HOSTILE_NAME, PAGES, Open, words_of
 from streamlit.testing.v1 import AppTest
 
 from app.components.text import visible
@@ -38,7 +38,38 @@ def test_page_in_language(opened: Open, shown: Place, page: str, lang: str) -> N
         assert ("引导" in words_of(at)) == (lang == "zh")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("lang", ["zh", "en"])
+@pytest.mark.parametrize("page", EXPERIMENT)
+def test_page_of_an_experiment(opened: Open, shown: Place, page: str, lang: str) -> None:
+    at = opened(page, lang, shown)
+    assert not at.exception
+    assert not at.error
+    assert at.title[0].value == catalogue(lang)[f"page.{page}"]
+    if page == "versus":
+        assert catalogue(lang)["versus.better"].split("{")[1].split("}")[1].strip() in at.text[0].value
+        assert "ppo" in at.text[0].value
+        assert "+0.200 [+0.100, +0.300]" in at.text[0].value
+    if page == "pareto":
+        assert list(at.dataframe[0].value.iloc[:, 0]) == ["ppo", "dpo", "gold"]
+        assert "0.60 [0.55, 0.65]" in at.dataframe[0].value.to_csv()
+
+
+def test_without_a_report_a_page_says_how_to_get_one(opened: Open, shown: Place, tmp_path: Path) -> None:
+    for page in EXPERIMENT:
+        at = opened(page, "en", (tmp_path / "runs", shown[1]))
+        assert not at.exception
+        assert "easyds report" in at.code[0].value
+
+
+def test_a_broken_report_is_an_error_line(opened: Open, shown: Place, tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.json").write_text("{", encoding="utf-8")
+    at = opened("versus", "en", (tmp_path / "runs", shown[1]))
+    assert not at.exception
+    assert "no report of an experiment" in at.code[0].value
+
+
+@pytest.mark.parametrize("page", [*PAGES, *EXPERIMENT])
 def test_page_of_hostile_text(opened: Open, hostile: Place, page: str) -> None:
     """What is hostile is there, as characters, and in no element that reads Markdown."""
     at = opened(page, "en", hostile)
@@ -46,7 +77,8 @@ def test_page_of_hostile_text(opened: Open, hostile: Place, page: str) -> None:
     for kind in (at.title, at.subheader, at.caption, at.info, at.warning, at.error, at.markdown, at.expander):
         for one in kind:
             assert "evil.example" not in str(getattr(one, "value", "")) + str(getattr(one, "label", ""))
-    assert "evil.example" in words_of(at)
+    if page != "training":  # which names the candidates in charts and choices only
+        assert "evil.example" in words_of(at)
 
 
 def test_samples_show_the_hostile_answer_whole(opened: Open, hostile: Place) -> None:
