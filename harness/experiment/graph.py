@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from harness.digest import digest
 from harness.experiment.plan import Arm, Plan, Settings, references, resolved, with_trial
+from harness.scorers.checks import TraceChecks
 
 Kind = Literal["data", "stage", "test", "validation"]
 
@@ -64,9 +65,10 @@ class Graph:
     def _node(
         self, kind: Kind, name: str, base: Path, settings: Settings, needs: Mapping[str, Node], end: str = ""
     ) -> Node:
-        """A node whose path ends in the digest of its settings and of the paths of what it needs."""
+        """A node whose path ends in the digest of its settings, of the paths of what it needs, and of the checks' version:
+        gold scores label pairs and reward policies."""
         found = resolved(settings, {one: node.made for one, node in needs.items()})
-        key = digest(resolved(settings, {one: node.path.name for one, node in needs.items()}))[:8]
+        key = digest([TraceChecks.source, resolved(settings, {one: node.path.name for one, node in needs.items()})])[:8]
         return Node(kind, name, base.with_name(f"{base.name}-{key}{end}"), found, tuple(needs.values()))
 
     def stages(self, arm: Arm, trial: Settings, seed: int) -> dict[str, Node]:
