@@ -21,7 +21,7 @@ from harness.annotate import people, schema
 from harness.annotate.answers import Answers, FlagReason, SkipReason, comment, shown, stored
 from harness.annotate.campaigns import Campaign, Kind, Unit, load, to_unit
 from harness.annotate.qualification import languages
-from harness.annotate.store import Refused, Store
+from harness.annotate.store import Refused, Store, StoreBusy
 from harness.errors import UsageError
 from harness.rubric import guideline
 from harness.types import Item, Language
@@ -29,6 +29,7 @@ from harness.types import Item, Language
 UNDO = 10
 """How many of their last votes and skips a person may take back"""
 _SPREAD, _WIDE = 0x9E3779B97F4A7C15, 1 << 64  # an order of units for each person; a digest of each would take longer
+TRIES = 200
 CANDIDATES = 32
 """Units looked at when the next one is served, of those that are free"""
 _P, _U = schema.presentation, schema.unit
@@ -87,12 +88,13 @@ def next_task(store: Store, person: str, campaign: str) -> Presentation | None:
     Least-judged units come first, in an order of its own for each person. Raises Refused for
     who may not work here, and UsageError for who has not qualified in any language yet.
     """
-    while True:
+    for _ in range(TRIES):
         candidates = _candidates(store, person, campaign)
         try:
             return _next(store, person, campaign, candidates)
         except _Contended:  # others were served all of them meanwhile
             time.sleep(random.uniform(0.001, 0.01))
+    raise StoreBusy("too many people are being served at this moment. Try again.")
 
 
 class _Contended(Exception):

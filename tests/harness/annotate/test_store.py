@@ -117,6 +117,16 @@ def test_a_server_that_is_down_says_so_and_works_again_when_it_is_back(
     assert one.submit(ann, shown, "left") == annotate.Saved(already=False, counted=True)
 
 
+def test_a_password_is_in_no_message() -> None:
+    """S8"""
+    with pytest.raises(annotate.StoreBusy) as told:
+        annotate.open_store("postgresql://someone:hunter2@127.0.0.1:9/none")
+    cause: BaseException | None = told.value
+    while cause is not None:
+        assert "hunter2" not in str(cause)
+        cause = cause.__cause__
+
+
 def test_a_write_waits_for_another_instead_of_failing(tmp_path: Path, lesson: Task, runs: Path) -> None:
     """The trap of SQLite: a transaction that read first and then writes fails at once, however long it may wait."""
     store = annotate.open_store(tmp_path / "annotations.db")
