@@ -137,10 +137,11 @@ def _server(url: str) -> Engine:
 
 
 def _sqlite(url: str, busy_s: float) -> Engine:
-    path = make_url(url).database
-    if path in (None, "", ":memory:"):
+    path = str(make_url(url).database or ":memory:")
+    if path == ":memory:":
         raise UsageError("an annotation store in memory would be lost with the process. Give a path.")
-    Path(str(path)).parent.mkdir(parents=True, exist_ok=True)
+    if not path.startswith("file:"):  # a URI names a folder that is there
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": busy_s}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")

@@ -61,6 +61,14 @@ def test_pairs_need_two_thirds_and_ties_and_both_bad_make_none(three: Office) ->
     assert made.left_out == {"no majority": 2, "tie": 7, "both_bad": 1}
 
 
+def test_a_bare_majority_is_not_enough(desk: Desk) -> None:
+    office = desk(systems=("good", "poor"), overlap=5, items=1)
+    for number, verdict in enumerate(("good", "good", "good", "poor", "tie")):
+        office.vote(office.hire(f"p{number}"), verdict)
+    made = out(office, "dpo")
+    assert (made.rows, made.left_out) == ((), {"no majority": 1})
+
+
 def test_margins_are_signed_strengths(desk: Desk) -> None:
     office = desk(systems=("good", "poor"), overlap=3, items=1)
     for name, verdict, strength in (("ann", "good", 3), ("ben", "good", 2), ("eve", "poor", 1)):
