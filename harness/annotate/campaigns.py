@@ -282,8 +282,8 @@ def tells(text: str, systems: set[str]) -> bool:
 
 
 def _gold(kind: str, exercises: Sequence[Exercise]) -> Iterator[Draft]:
-    """Exercises whose agreed labels a rater should give. x is the first reply."""
-    for one in exercises:
+    """Exercises whose agreed labels a rater should give, none that training shows with its labels. x is the first reply."""
+    for one in (one for one in exercises if one.part == "test"):
         sides = [Side("", one.id, 0, reply) for reply in one.replies]
         if (len(sides) == 2) == (kind == "compare"):
             expected = {name: _by_side(agreed.label) for name, agreed in one.labels.items()}

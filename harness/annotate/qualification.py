@@ -159,6 +159,11 @@ def languages(tx: Connection, person: str, campaign: Campaign) -> set[str]:
     }
 
 
+def exercises_met(tx: Connection, person: str) -> set[str]:
+    """The exercises that a person has had in tests: these cannot be silent checks for them."""
+    return {one for row in tx.execute(select(_A.c.exercises).where(_A.c.person == person)) for one in row.exercises}
+
+
 def _languages(tx: Connection, campaign: Campaign) -> list[Language]:
     table = schema.unit
     query = select(table.c.language).distinct().where(table.c.campaign == campaign.id, table.c.purpose == "real")

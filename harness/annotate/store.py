@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from harness.annotate import schema
 from harness.errors import EnvironmentProblem, UsageError
@@ -80,7 +81,7 @@ def _told() -> Iterator[None]:
     """Errors of the database as one line that says what to do."""
     try:
         yield
-    except (OperationalError, sqlite3.OperationalError) as error:
+    except (OperationalError, sqlite3.OperationalError, PoolTimeout) as error:
         raise StoreBusy(
             f"the annotation store cannot be reached or is busy ({_first_line(error)}). Nothing was saved by this step; "
             "what you typed is still here: try again in a moment."

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, selec
 from harness.annotate import people, schema
 from harness.annotate.answers import Answers, FlagReason, SkipReason, comment, shown, stored
 from harness.annotate.campaigns import Campaign, Kind, Unit, load, to_unit
-from harness.annotate.qualification import languages
+from harness.annotate.qualification import exercises_met, languages
 from harness.annotate.store import Refused, Store, StoreBusy
 from harness.errors import UsageError
 from harness.rubric import guideline
@@ -355,13 +355,14 @@ def _due(seed: int, person: str, what: str, number: int, every: int) -> bool:
 
 
 def _silent(tx: Connection, person: str, campaign: Campaign, purpose: str) -> int | None:
-    """A check that this person has not had."""
+    """A check that this person has not had, nor met in a qualifying test."""
     had = exists().where(_P.c.unit == _U.c.id, _P.c.person == person)
     allowed = languages(tx, person, campaign)
-    query = select(_U.c.id).where(
+    query = select(_U.c.id, _U.c.x).where(
         _U.c.campaign == campaign.id, _U.c.purpose == purpose, _U.c.active == 1, _U.c.language.in_(allowed), ~had
     )
-    found = tx.execute(query).scalars().all()
+    met = exercises_met(tx, person)
+    found = [row.id for row in tx.execute(query) if row.x["run"] not in met]
     return min(found, key=lambda unit: _draw(campaign.settings.seed, person, unit), default=None)
 
 

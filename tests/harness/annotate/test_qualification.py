@@ -116,6 +116,27 @@ def test_a_short_test_does_not_open_a_campaign_that_asks_for_the_whole_one(desk:
     assert not any(one.passed for one in annotate.standings(office.store, ann, "whole"))
 
 
+def test_an_exercise_of_the_test_is_no_silent_check_afterwards(desk: Desk) -> None:
+    from harness import rubric
+
+    known = qualifying.load(rubric.load("guidance"))
+    office = desk(qualify=0.75, exercises=3, gold=2, exercises_as_gold=known)
+    ann = office.hire("ann")
+    exam = annotate.exam(office.store, ann, office.campaign, "en")
+    asked = set()
+    while exam.exercise is not None:
+        asked.add(exam.exercise.id)
+        given = agreed(office, exam.exercise.id)
+        exam = annotate.answer(office.store, ann, office.campaign, exam.attempt, exam.exercise.id, given)
+    while (shown := office.next(ann)) is not None:
+        annotate.submit(office.store, ann, shown.token, annotate.Preference("tie"))
+    with office.store.read() as tx:
+        joined = select(schema.unit.c.x).join(schema.presentation).where(schema.unit.c.purpose == "gold")
+        served = {row.x["run"] for row in tx.execute(joined)}
+    there = {one.id for one in known if one.part == "test" and len(one.replies) == 2 and one.item.language == "en"}
+    assert served == there - asked
+
+
 def test_training_tells_the_reasons(desk: Desk) -> None:
     office = desk("rate", qualify=0.75)
     exercises = annotate.training(office.store, office.campaign, "zh")

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,17 @@ def test_sixteen_people_until_nothing_is_left(url: str, tmp_path: Path) -> None:
     counts = crowd(url, tmp_path, units=24, votes=VOTES)
     assert set(counts.values()) == {OVERLAP}
     assert len(counts) == 24
+
+
+def test_threads_share_one_store(lesson: Task, runs: Path, url: str) -> None:
+    """As the app's sessions do."""
+    store = annotate.open_store(url)
+    one = office(store, lesson, runs, "compare", overlap=4)
+    people = [one.hire(f"p{number}") for number in range(24)]
+    with ThreadPoolExecutor(len(people)) as pool:
+        given = list(pool.map(lambda person: one.work(person, lambda _: {"verdict": "left"}, limit=3), people))
+    assert given == [3] * 24
+    assert annotate.progress(store, people[0], one.campaign).given == 72
 
 
 def test_a_locked_store_says_so_and_keeps_what_was_typed(lesson: Task, runs: Path, tmp_path: Path) -> None:
