@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.annotate import commands as annotate_commands
+from harness.cli.data import app as data_commands
 
 app = typer.Typer(
     name="easyds",
@@ -23,6 +24,7 @@ app = typer.Typer(
 experiments = typer.Typer(no_args_is_help=True, help="Train candidates by seeds under one budget and benchmark them.")
 app.add_typer(experiments, name="experiment")
 app.add_typer(annotate_commands, name="annotate")
+app.add_typer(data_commands, name="data")
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
 TaskName = Annotated[str, typer.Option("--task", "-t", help="A task's name ('easyds tasks') or its YAML file.")]
