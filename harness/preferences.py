@@ -142,8 +142,7 @@ def _faulty(situation: _Situation, kinds: Sequence[str], number: int) -> tuple[s
 
 def sampled_pairs(run: Run, task: Task, rater: Rater, per_item: int = 1) -> Iterator[dict[str, Any]]:
     """Up to `per_item` pairs of answers of unequal gold score for each item of a run. Raises UsageError for test items."""
-    if run.manifest["task"]["digest"] != task.digest:
-        raise UsageError(f"run {run.id} was made on another task than {task.name} as it is now. Give its task file.")
+    _require_task(run, task)
     items = {item.id: item for item in task.items}
     texts: dict[str, set[str]] = defaultdict(set)
     for response in run.responses():
@@ -156,6 +155,58 @@ def sampled_pairs(run: Run, task: Task, rater: Rater, per_item: int = 1) -> Iter
         unequal = [pair for pair in combinations(scored, 2) if pair[0][1] != pair[1][1]]
         for (a, _), (b, _) in Random(f"sampled {name}").sample(unequal, min(per_item, len(unequal))):
             yield _label(item, (a, b), SAMPLED, task, rater)
+
+
+def scored_pairs(runs: Sequence[Run], task: Task, by: str, margin: float = 0.0) -> Iterator[dict[str, Any]]:
+    """The best and the worst answer to each item over several systems' runs, if they differ by more than `margin`.
+
+    `by` is `gold_score` (from the scores that the runs hold, whoever gave them) or a criterion. Unscored answers and cut
+    ones take no part. Raises UsageError for test items, runs on another task, and runs that hold no such score.
+    """
+    items = {item.id: item for item in task.items}
+    found: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
+    for run in runs:
+        _require_task(run, task)
+        values = _values(run, task, by)
+        for response in run.responses():
+            _refuse_test(items[response.item].split, f"run {run.id}")
+            value = values.get((response.item, response.sample))
+            if value is not None and response.text.strip() and response.finish_reason == "stop":
+                found[response.item].append((value, response.text, str(run.manifest["system"])))
+    for name, answers in sorted(found.items()):
+        best, worst = max(answers, key=lambda one: (one[0], one[1])), min(answers, key=lambda one: (one[0], one[1]))
+        if best[0] - worst[0] > margin and best[1] != worst[1]:
+            prompt = [asdict(turn) for turn in tasks.prompt(task, items[name])]
+            told = {"margin": best[0] - worst[0], "by": by, "systems": [best[2], worst[2]]}
+            yield {
+                "prompt": prompt,
+                "chosen": best[1],
+                "rejected": worst[1],
+                "kind": "scored",
+                **told,
+                "item": asdict(items[name]),
+            }
+
+
+def _values(run: Run, task: Task, by: str) -> dict[tuple[str, int], float | None]:
+    """The gold score, or one criterion, of each answer of a run, from the sources of its last scoring."""
+    sources = set(run.manifest.get("scorers", ()))
+    scores = [one for one in run.scores() if one.source in sources and one.item != "*"]
+    if by != "gold_score":
+        values = {(one.item, one.sample): one.value for one in scores if one.criterion == by}
+        if not values:
+            known = sorted({one.criterion for one in scores})
+            raise unknown(f"score of run {run.id}", by, ["gold_score", *known], "--by")
+        return values
+    found: dict[tuple[str, int], dict[str, float | None]] = defaultdict(dict)
+    for one in scores:
+        found[one.item, one.sample][one.criterion] = one.value
+    return {key: gold_score(task.rubric, values) for key, values in found.items()}
+
+
+def _require_task(run: Run, task: Task) -> None:
+    if run.manifest["task"]["digest"] != task.digest:
+        raise UsageError(f"run {run.id} was made on another task than {task.name} as it is now. Give its task file.")
 
 
 def relabelled(rows: Iterable[Mapping[str, Any]], rater: Rater) -> Iterator[dict[str, Any]]:

@@ -225,6 +225,30 @@ def leak(
 
 
 @app.command()
+def pairs(
+    run: Annotated[list[Path], typer.Argument(help="Run folders of one or several systems on one task.")],
+    out: Annotated[Path, typer.Option(help="A new file for the pairs; by its ending .jsonl, .csv or .parquet.")],
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="The runs' task, if it is not one of the bundled.")
+    ] = None,
+    by: Annotated[
+        str, typer.Option(help="gold_score, or a criterion that the runs were scored on (by checks or a judge).")
+    ] = "gold_score",
+    margin: Annotated[float, typer.Option(min=0, help="Least difference between the two answers.")] = 0.0,
+) -> None:
+    """Preference pairs from scored runs: each item's best answer over its worst. Test items are refused."""
+    from harness import preferences
+    from harness import task as tasks
+    from harness.data import rows
+    from harness.record import Run
+
+    runs = [Run(folder) for folder in run]
+    the_task = tasks.load(task or runs[0].manifest["task"]["name"])
+    found = metered(preferences.scored_pairs(runs, the_task, by, margin), "pairs")
+    print(f"{rows.write(out, found):,} pairs written to {out}", file=sys.stderr)
+
+
+@app.command()
 def split(
     file: File,
     out: Annotated[Path, typer.Option(help="Folder of the new files, one a split.")],

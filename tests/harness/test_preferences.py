@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import SYSTEM, read_jsonl
+from support import SYSTEM, item_row, make_task, read_jsonl, record
 
 from harness import preferences
 from harness import task as loader
 from harness.errors import UsageError
 from harness.preferences import KINDS, Rater
-from harness.record import open_run
+from harness.record import Run, open_run
 from harness.scorers.checks import check
 from harness.simulator.items import Plan
 from harness.task import to_item
@@ -127,6 +127,40 @@ def test_sampled_answers_are_paired_where_their_gold_scores_differ(task: Task, r
     ]
     with pytest.raises(UsageError, match="made on another task"):
         list(preferences.sampled_pairs(run, task, Rater()))
+
+
+def test_the_best_answer_of_several_systems_is_paired_with_the_worst(tmp_path: Path, cli: Any) -> None:
+    rows = [item_row(number, split="train") for number in range(4)]
+    file = make_task(tmp_path / "task", rows)
+    train = loader.load(str(file))
+    tables = {"good": [2, 2, 1, None], "bad": [0, 1, 1, 2]}
+    folders = []
+    for system, values in tables.items():
+        record(tmp_path / "runs", train, system, lambda number, _, values=values: {"D3": values[number]}, name=system)
+        folders.append(tmp_path / "runs" / system)
+        path = folders[-1] / "responses.jsonl"
+        path.write_text(path.read_text().replace('"text":"text"', f'"text":"said by {system}"'))
+    done = cli("data", "pairs", *folders, "-t", file, "--by", "D3", "--out", tmp_path / "pairs.jsonl")
+    assert done.code == 0, done.err
+    found = read_jsonl(tmp_path / "pairs.jsonl")
+    told = [(row["item"]["id"], row["chosen"], row["margin"], row["systems"]) for row in found]
+    assert told == [
+        ("item-0", "said by good", 2.0, ["good", "bad"]),
+        ("item-1", "said by good", 1.0, ["good", "bad"]),
+    ], "equal answers and an unscored one make no pair"
+    wide = cli("data", "pairs", *folders, "-t", file, "--by", "D3", "--margin", 1, "--out", tmp_path / "wide.jsonl")
+    assert wide.code == 0
+    assert [row["item"]["id"] for row in read_jsonl(tmp_path / "wide.jsonl")] == ["item-0"]
+    refused = cli("data", "pairs", *folders, "-t", file, "--by", "D5", "--out", tmp_path / "x.jsonl")
+    assert refused.code == 2
+    assert "D3, gold_score" in refused.err
+
+
+def test_test_items_of_scored_runs_are_refused(tmp_path: Path) -> None:
+    test = loader.load(str(make_task(tmp_path / "task")))
+    record(tmp_path / "runs", test, "a", lambda number, _: {"D3": number % 3}, name="a")
+    with pytest.raises(UsageError, match="Test items never train"):
+        list(preferences.scored_pairs([Run(tmp_path / "runs" / "a")], test, "D3"))
 
 
 def test_the_command_writes_rows_and_tells_the_ceiling(cli: Any, tmp_path: Path) -> None:
