@@ -161,8 +161,13 @@ def _protocol(one: Experiment) -> dict[str, Any]:
             for row in rows(one.folder, "chosen")
         ],
         "trials": {name: row["trial"] for name, row in one.made["arms"].items()},
-        "hardware": next(iter(one.arms[0].runs.values())).run.manifest.get("environment", {}).get("hardware", {}),
+        "hardware": _hardware(next(iter(one.arms[0].runs.values())).run),
     }
+
+
+def _hardware(run: Run) -> dict[str, Any]:
+    found = run.manifest.get("environment", {}).get("hardware", {})
+    return {"processor": found.get("processor", "-"), "cores": found.get("cores", "-"), "gpus": found.get("gpus", [])}
 
 
 def _arm(one: Experiment, arm: ArmRuns, metrics: Sequence[str]) -> dict[str, Any]:

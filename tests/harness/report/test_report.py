@@ -52,7 +52,11 @@ class World:
         found = {}
         for seed, labels in seeds.items():
             system = f"{name}-{seed}"
-            record(self.folder / "runs", self.task, system, scored(labels), name=system, oracle=role == "oracle")
+            machine = {"hardware": {"processor": "abacus", "cores": 2}}
+            oracle = role == "oracle"
+            record(
+                self.folder / "runs", self.task, system, scored(labels), name=system, oracle=oracle, environment=machine
+            )
             stages = {"train": f"stages/{system}"} if trained else {}
             if trained:
                 self.stage(self.folder / stages["train"], **cost)
@@ -181,6 +185,7 @@ def test_every_system_is_named_and_the_oracle_is_told_apart(done: Done) -> None:
         assert f"`{system}`" in text
     assert "| `gold` | oracle |" in text
     assert "3.0 times the processor seconds" in text
+    assert "(abacus, 2 cores)" in text
 
 
 def test_the_same_facts_give_the_same_bytes(done: Done) -> None:
