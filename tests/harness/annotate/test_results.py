@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from annotate_support import LABELS, Office, record_texts, said, speaker
@@ -25,47 +25,47 @@ from harness.types import Task
 Desk = Callable[..., Office]
 
 
-def by_name(prefer: dict[frozenset[str], str]) -> Callable[[annotate.Presentation], dict[str, Any]]:
-    """Votes for a known system whichever side it stands on."""
-
-    def judge(shown: annotate.Presentation) -> dict[str, Any]:
-        assert shown.right is not None
-        return {"verdict": prefer[frozenset((speaker(shown.left), speaker(shown.right)))]}
-
-    return judge
+WISHES = st.lists(st.sampled_from(["good", "poor", "tie", "both_bad"]), min_size=12, max_size=12)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_database_export_and_board_credit_whom_the_person_meant(desk: Desk, seed: int) -> None:
-    """A7: for random preferences, whatever side each text stood on."""
-    rng = Random(seed)
-    office = desk(overlap=2, seed=seed)
-    pairs = [frozenset(pair) for pair in (("good", "fair"), ("good", "poor"), ("fair", "poor"))]
-    prefer = {pair: rng.choice(sorted(pair)) for pair in pairs}
-    people = [office.hire(name) for name in ("ann", "ben")]
-    sides = []
-    for person in people:
-        while (shown := office.next(person)) is not None:
-            wanted = prefer[frozenset((speaker(shown.left), speaker(shown.right or "")))]
-            sides.append("left" if speaker(shown.left) == wanted else "right")
-            office.submit(person, shown, wanted)
-    assert {"left", "right"} == set(sides)
-    with office.store.read() as tx:
-        found = votes.read(tx, office.campaign)
-    assert len(found) == 72
-    for vote in found:  # the database
-        assert vote.unit.y is not None
-        winner = vote.unit.x if vote.answers["verdict"] == "x" else vote.unit.y
-        assert speaker(winner.text) == winner.system == prefer[frozenset((vote.unit.x.system, vote.unit.y.system))]
-    for row in annotate.export(office.store, office.lead, office.campaign, "dpo").rows:  # the export
-        chosen, rejected = (speaker(row[name][0]["content"]) for name in ("chosen", "rejected"))
-        assert prefer[frozenset((chosen, rejected))] == chosen
-    table = annotate.by_people(office.store, office.campaign)  # the board's table
-    for duel in table.duels:
-        wanted = prefer[frozenset((duel.a, duel.b))]
-        assert (duel.wins, duel.losses) == ((24, 0) if wanted == duel.a else (0, 24))
-    assert table.left is not None
-    assert table.left.value == pytest.approx(sides.count("left") / 72)
+@given(wishes=WISHES, seed=st.integers(0, 2**32))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+def test_database_export_and_board_credit_whom_the_person_meant(
+    lesson: Task, runs: Path, tmp_path: Path, wishes: list[str], seed: int
+) -> None:
+    """A7: whatever was wished for each item, on whatever side each text stood."""
+    found = find_runs(runs) or [record_texts(runs, lesson, name) for name in ("good", "poor")]
+    store = annotate.open_store(tmp_path / f"{uuid4()}.db")
+    lead = annotate.operator(store, "lead").id
+    options = annotate.Settings(overlap=1, seed=seed, qualify=None, attention=0, repeat=0)
+    annotate.create(store, lead, "compare", "compare", lesson, found, options)
+    office = Office(store, lesson, runs, "compare", lead, None)  # type: ignore[arg-type]
+    clicked: list[str] = []
+    while (shown := office.next(lead)) is not None:
+        wish = wishes[number(shown)]
+        if wish in ("good", "poor"):
+            clicked.append("left" if speaker(shown.left) == wish else "right")
+        office.submit(lead, shown, wish)
+    with store.read() as tx:
+        kept = votes.read(tx, "compare")
+    assert len(kept) == 12
+    for vote in kept:  # the database
+        verdict = vote.answers["verdict"]
+        side = {"x": vote.unit.x, "y": vote.unit.y}.get(verdict)
+        assert (side.system if side else verdict) == wishes[int(vote.unit.item.id.split("-")[1])]
+    pairs = annotate.export(store, lead, "compare", "dpo").rows  # the export
+    assert {row["item"]["id"]: speaker(row["chosen"][0]["content"]) for row in pairs} == {
+        f"item-{place}": wish for place, wish in enumerate(wishes) if wish in ("good", "poor")
+    }
+    assert all(speaker(row["chosen"][0]["content"]) != speaker(row["rejected"][0]["content"]) for row in pairs)
+    (duel,) = annotate.by_people(store, "compare").duels  # the board's table
+    assert (duel.a, duel.b) == ("good", "poor")
+    assert [duel.wins, duel.losses, duel.ties, duel.both_bad] == [
+        wishes.count(one) for one in ("good", "poor", "tie", "both_bad")
+    ]
+    left = annotate.by_people(store, "compare").left
+    assert (left.value if left else None) == (pytest.approx(clicked.count("left") / len(clicked)) if clicked else None)
+    store.close()
 
 
 @given(st.data())
