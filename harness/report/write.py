@@ -140,9 +140,9 @@ PAGE_TEMPLATE = """<!doctype html>
 <title>EasyDS Bench: {title}</title>
 <style>
 :root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.6 system-ui, "Noto Sans CJK SC", sans-serif; max-width: 52rem; margin: 0 auto; padding: 1rem; }}
+body {{ font: 16px/1.6 system-ui, "Noto Sans CJK SC", sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums; margin: 1rem 0; }}
-th, td {{ padding: .3rem .6rem; border-bottom: 1px solid #8884; text-align: left; }}
+th, td {{ padding: .3rem .6rem; border-bottom: 1px solid #8884; text-align: left; white-space: nowrap; }}
 pre {{ overflow-x: auto; white-space: pre-wrap; background: #8881; padding: .6rem; border-radius: .4rem; }}
 figure {{ margin: 1.2rem 0; background: #fff; color: #222; padding: .6rem; border-radius: .4rem; overflow-x: auto; }}
 figure svg {{ max-width: 100%; height: auto; }}
