@@ -80,7 +80,8 @@ def speed(report: Report, folder: Path, base: dict[str, str], seeds: list[int]) 
 
 
 def memory(report: Report, folder: Path) -> None:
-    base = make(folder / "large", "0.5b", prompt=32, answer=16)
+    made = make(folder / "large", "0.5b", prompt=32, answer=16)
+    base = {name: made[name] for name in ("base", "reward", "data", "validation")}
     peaks = {}
     for name in ("ours", "trl"):
         used, _ = play(name, folder / f"{name}-large", {**base, "seed": 0}, LARGE)

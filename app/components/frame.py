@@ -29,6 +29,10 @@ PAGES = {
         ("pareto", ":material/scatter_plot:"),
         ("training", ":material/show_chart:"),
     ),
+    "annotation": (
+        ("rate", ":material/star_rate:"),
+        ("duel", ":material/thumbs_up_down:"),
+    ),
 }
 """Sections and their pages: `app_pages/NAME.py`, with messages `page.NAME` and `page.NAME.help`."""
 

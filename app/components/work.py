@@ -1,0 +1,368 @@
+"""An annotator's desk: the campaign, the qualifying test, the task on the screen, and the form under it.
+
+Every write is checked by the store; a page's own limits are a convenience. What is typed is kept as a draft at once, so a
+reload or a lost connection loses nothing. Model text reaches the page as plain characters only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import streamlit as st
+
+from app.components import text
+from app.components.choice import choose
+from app.components.text import line
+from app.components.words import LANGUAGES, in_language, known, say
+from harness import annotate
+from harness.annotate import Campaign, Exam, Presentation
+from harness.annotate.answers import FlagReason, SkipReason
+from harness.errors import EasyDSError
+from harness.rubric import guideline, label_ids
+from harness.types import Item, Language, Rubric
+
+Kind = Literal["rate", "compare"]
+DATABASE = "annotations.db"
+PAIRWISE = "preference"
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!:$<>~|])")
+
+
+@st.cache_resource
+def _store(url: str) -> annotate.Store:
+    return annotate.open_store(url)
+
+
+def desk() -> tuple[annotate.Store, str]:
+    """The store and who sits here. Stops the page with a hint where there is no store yet: looking makes none."""
+    url = os.environ.get("EASYDS_DB_URL", "")
+    if not url and not Path(DATABASE).exists():
+        st.info(say("work.no_store"), icon=":material/info:")
+        st.code("easyds annotate create first --kind rate --task ds-trace --run ONE --run OTHER", language="bash")
+        st.stop()
+    store = _store(url or str(Path(DATABASE).resolve()))
+    return store, annotate.operator(store).id
+
+
+def campaign(store: annotate.Store, kind: Kind) -> Campaign:
+    """The open campaign of a kind that was chosen. Stops the page where there is none."""
+    found = {one.id: one for one in annotate.listed(store) if one.kind == kind and one.open}
+    if not found:
+        st.info(say("work.no_campaign"), icon=":material/info:")
+        st.stop()
+    names = {name: line(one.title or name) for name, one in found.items()}
+    return found[choose(say("work.campaign"), list(found), f"campaign {kind}", text=names.__getitem__)]
+
+
+def plain(words: str) -> str:
+    """A text that a widget's options show as it is, though they read Markdown."""
+    return _MARKUP.sub(r"\\\1", line(words))
+
+
+def attempt(what: Callable[[], Any]) -> Any:
+    """Call the store from a widget's callback; an error that a person can act on is shown above the form."""
+    try:
+        found = what()
+    except EasyDSError as error:
+        st.session_state["work problem"] = str(error)
+        return None
+    st.session_state.pop("work problem", None)
+    return found
+
+
+def problem() -> None:
+    """What went wrong with the last click, until the next one."""
+    if told := st.session_state.get("work problem"):
+        st.error(say("problem"), icon=":material/error:")
+        st.code(line(told), language=None, wrap_lines=True)
+
+
+def main(kind: Kind) -> None:
+    """The whole page of one kind of campaign."""
+    store, me = desk()
+    one = campaign(store, kind)
+    problem()
+    if not qualified(store, me, one):
+        return
+    task = annotate.next_task(store, me, one.id)
+    told = annotate.progress(store, me, one.id)
+    st.progress(
+        min(1.0, told.given / max(1, told.wanted)),
+        text=say("work.progress", mine=told.mine, given=told.given, wanted=told.wanted),
+    )
+    if task is None:
+        st.success(say("work.done"), icon=":material/task_alt:")
+    else:
+        left, right = st.columns([3, 2], gap="large")
+        with left:
+            situation(task.item)
+            replies(task)
+        with right:
+            (rate if kind == "rate" else compare)(store, me, one, task)
+            aside(store, me, task)
+    past(store, me, one)
+
+
+def qualified(store: annotate.Store, me: str, one: Campaign) -> bool:
+    """Whether this person may work: else the test is on the page. Languages that are open are worked on meanwhile."""
+    standing = annotate.standings(store, me, one.id)
+    state = f"test {one.id}"
+    if st.session_state.get(state):
+        return test(store, me, one, st.session_state[state])
+    for each in standing:
+        if each.needed and not each.passed:
+            with st.container(border=True):
+                name = LANGUAGES[each.language]
+                st.text(text.told("work.test_needed", language=name, left=each.attempts_left))
+                if each.agreement is not None:
+                    st.caption(say("work.test_result", share=100 * each.agreement))
+                if each.attempts_left:
+                    st.button(
+                        say(f"work.begin.{each.language}"),
+                        key=f"begin {each.language}",
+                        on_click=st.session_state.__setitem__,
+                        args=(state, each.language),
+                    )
+    return any(each.passed or not each.needed for each in standing)
+
+
+def test(store: annotate.Store, me: str, one: Campaign, tongue: Language) -> bool:
+    """The qualifying test, an exercise at a time; False while it is on the page."""
+    state: Exam = annotate.exam(store, me, one.id, tongue)
+    exercise = state.exercise
+    if exercise is None:
+        del st.session_state[f"test {one.id}"]
+        st.rerun()
+        return False
+    st.subheader(say("work.test", n=state.done + 1, total=state.total), anchor=False)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        situation(exercise.item)
+        for number, reply in enumerate(exercise.replies):
+            st.caption(say(f"work.reply.{number}") if len(exercise.replies) > 1 else say("work.reply"))
+            with st.container(border=True):
+                text.show(reply, f"exam {number}")
+    with right:
+        pairwise = [name for name, criterion in one.rubric.criteria.items() if criterion.kind == "pairwise"]
+        names = annotate.form(one.rubric) if one.kind == "rate" else pairwise
+        given = {name: labels_of(name, one.rubric, f"exam {exercise.id}") for name in names}
+        whole = all(given.values())
+        st.button(
+            say("work.answer"),
+            type="primary",
+            disabled=not whole,
+            shortcut="Ctrl+Enter",
+            on_click=lambda: attempt(
+                lambda: annotate.answer(store, me, one.id, state.attempt, exercise.id, cast(dict[str, str], given))
+            ),
+        )
+        guide(tongue)
+    return False
+
+
+def situation(item: Item) -> None:
+    """The dialogue, and folded what good guidance rests on."""
+    st.caption(say("work.situation"))
+    st.text(f"{LANGUAGES[item.language]} · {line(item.knowledge_point)} · {say('work.hint_level', n=item.hint_level)}")
+    for number, message in enumerate(item.messages):
+        with st.chat_message("user" if message.role == "user" else "assistant"):
+            text.show(message.content, f"turn {item.id} {number}")
+    with st.expander(say("samples.key_points"), icon=":material/key:"):
+        points = {
+            "diagnosis": item.key_points.diagnosis,
+            "location": item.key_points.location,
+            "next_steps": "\n".join(item.key_points.next_steps),
+            "answer": item.answer,
+        }
+        for name, content in points.items():
+            st.caption(say(f"samples.{name}"))
+            text.show(content, f"{name} {item.id}")
+
+
+def replies(task: Presentation) -> None:
+    """The text, or both: sides as they were drawn for this person."""
+    texts = [task.left] if task.right is None else [task.left, task.right]
+    for number, (place, reply) in enumerate(zip(st.columns(len(texts)), texts)):
+        with place, st.container(border=True):
+            st.caption(say("work.reply") if len(texts) == 1 else say(f"work.reply.{number}"))
+            text.show(reply, f"reply {task.token[:12]} {number}")
+
+
+def labels_of(
+    name: str, rubric: Rubric, key: str, chosen: str | None = None, keep: Callable[[], None] | None = None
+) -> str | None:
+    """The labels of a criterion to choose one from; the criterion's question above."""
+    criterion = rubric.criteria[name]
+    names = {str(one["id"]): plain(in_language(one["name"])) for one in criterion.labels}
+    names |= {one: names.get(one) or say("samples.not_applicable") for one in label_ids(criterion)}
+    st.text(f"{name} {line(in_language(criterion.name))}: {line(in_language(criterion.definition))}")
+    options = list(label_ids(criterion))
+    place = options.index(chosen) if chosen in options else None
+    return st.radio(
+        say("work.label"),
+        options,
+        index=place,
+        key=f"{key} {name}",
+        format_func=names.__getitem__,
+        horizontal=True,
+        label_visibility="collapsed",
+        on_change=keep,
+    )
+
+
+def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> None:
+    """The rubric's form for one text."""
+    key, draft = f"rate {task.token}", dict(task.draft or {})
+    names = annotate.form(one.rubric)
+    earlier: Mapping[str, str] = draft.get("labels", {})
+
+    def given() -> dict[str, Any]:
+        labels = {name: st.session_state.get(f"{key} {name}") for name in names}
+        return {
+            "labels": {name: label for name, label in labels.items() if label},
+            "satisfaction": st.session_state.get(f"{key} satisfaction"),
+            "note": st.session_state.get(f"{key} note", ""),
+        }
+
+    def keep() -> None:
+        attempt(lambda: annotate.save_draft(store, me, task.token, given()))
+
+    def save() -> None:
+        found = given()
+        if len(found["labels"]) < len(names) or found["satisfaction"] is None:
+            st.session_state["work problem"] = text.told(
+                "work.missing", n=len(names) - len(found["labels"]) + (found["satisfaction"] is None)
+            )
+            return
+        rating = annotate.Rating(found["labels"], int(found["satisfaction"]), found["note"])
+        if attempt(lambda: annotate.submit(store, me, task.token, rating)):
+            st.toast(say("work.saved"))
+
+    for name in names:
+        labels_of(name, one.rubric, key, earlier.get(name), keep)
+    st.text(say("work.satisfaction"))
+    satisfied = draft.get("satisfaction")
+    st.radio(
+        say("work.label"),
+        list(range(1, 6)),
+        index=satisfied - 1 if isinstance(satisfied, int) else None,
+        key=f"{key} satisfaction",
+        horizontal=True,
+        label_visibility="collapsed",
+        on_change=keep,
+    )
+    st.text_area(say("work.note"), draft.get("note", ""), key=f"{key} note", on_change=keep)
+    st.button(say("work.submit"), type="primary", shortcut="Ctrl+Enter", on_click=save, key=f"submit {task.token}")
+
+
+def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> None:
+    """Which text is better, how clearly, and why: one key each."""
+    key, draft = f"compare {task.token}", dict(task.draft or {})
+    criterion = one.rubric.criteria.get(PAIRWISE)
+    if criterion:
+        st.text(f"{line(in_language(criterion.name))}: {line(in_language(criterion.definition))}")
+
+    def given() -> dict[str, Any]:
+        return {
+            "strength": st.session_state.get(f"{key} strength"),
+            "rationale": st.session_state.get(f"{key} why", ""),
+        }
+
+    def keep() -> None:
+        attempt(lambda: annotate.save_draft(store, me, task.token, given()))
+
+    def save(verdict: str) -> None:
+        found = given()
+        preference = annotate.Preference(cast(Any, verdict), found["strength"], found["rationale"])
+        if attempt(lambda: annotate.submit(store, me, task.token, preference)):
+            st.toast(say("work.saved"))
+
+    strength = draft.get("strength")
+    st.radio(
+        say("work.strength"),
+        [1, 2, 3],
+        index=strength - 1 if isinstance(strength, int) else None,
+        key=f"{key} strength",
+        format_func=lambda n: say(f"work.strength.{n}"),
+        horizontal=True,
+        on_change=keep,
+    )
+    st.text_area(say("work.why"), draft.get("rationale", ""), key=f"{key} why", on_change=keep)
+    for number, verdict in enumerate(("left", "right", "tie", "both_bad"), start=1):
+        st.button(
+            say(f"work.verdict.{verdict}"),
+            key=f"{verdict} {task.token}",
+            shortcut=f"Alt+{number}",
+            on_click=save,
+            args=(verdict,),
+            width="stretch",
+        )
+
+
+def aside(store: annotate.Store, me: str, task: Presentation) -> None:
+    """The guideline at hand; leaving this one to others; telling the leads that the item is at fault."""
+    guide(task.item.language)
+    with st.expander(say("work.skip")):
+        _reason(
+            "skip",
+            get_args(SkipReason),
+            lambda reason, told: annotate.skip(store, me, task.token, reason, told),
+            task.token,
+        )
+    with st.expander(say("work.flag")):
+        _reason(
+            "flag",
+            get_args(FlagReason),
+            lambda reason, told: annotate.flag(store, me, task.token, reason, told),
+            task.token,
+        )
+
+
+def _reason(what: str, reasons: tuple[str, ...], call: Callable[[Any, str], None], token: str) -> None:
+    reason = st.selectbox(
+        say("work.reason"), reasons, key=f"{what} reason {token}", format_func=lambda one: known(what, one)
+    )
+    told = st.text_input(say("work.comment"), key=f"{what} told {token}")
+    st.button(say(f"work.{what}.do"), key=f"{what} {token}", on_click=lambda: attempt(lambda: call(reason, told)))
+
+
+def guide(tongue: Language) -> None:
+    with st.expander(say("work.guideline"), icon=":material/menu_book:"):
+        found = guideline(tongue)
+        st.caption(say("work.guideline.version"))
+        st.text(f"{found.version} · {found.digest[:12]}")
+        st.text(found.text)
+
+
+def past(store: annotate.Store, me: str, one: Campaign) -> None:
+    """A person's own last votes, each of which can be taken back for a while."""
+    found = annotate.history(store, me, one.id, 10)
+    if not found:
+        return
+    st.button(
+        say("work.undo"),
+        icon=":material/undo:",
+        shortcut="Alt+Z",
+        key="undo last",
+        on_click=lambda: attempt(lambda: annotate.undo(store, me, one.id)),
+    )
+    with st.expander(say("work.history", n=len(found))):
+        for each in found:
+            st.text(
+                f"{line(each.item.messages[-1].content)[:80]} … {say('work.skipped') if each.answers is None else _told(each.answers)}"
+            )
+            if each.may_undo:
+                st.button(
+                    say("work.change"),
+                    key=f"undo {each.token}",
+                    on_click=lambda token=each.token: attempt(lambda: annotate.undo(store, me, one.id, token)),
+                )
+
+
+def _told(answers: annotate.Answers) -> str:
+    if isinstance(answers, annotate.Preference):
+        return say(f"work.verdict.{answers.verdict}")
+    return say("work.satisfied", n=answers.satisfaction)
