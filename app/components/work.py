@@ -17,7 +17,7 @@ import streamlit as st
 from app.components import text
 from app.components.choice import choose
 from app.components.text import line
-from app.components.words import LANGUAGES, in_language, known, say
+from app.components.words import LANGUAGES, in_language, say
 from harness import annotate
 from harness.annotate import Campaign, Exam, Presentation
 from harness.annotate.answers import FlagReason, SkipReason
@@ -142,8 +142,8 @@ def test(store: annotate.Store, me: str, one: Campaign, tongue: Language) -> boo
     with left:
         situation(exercise.item)
         for number, reply in enumerate(exercise.replies):
-            st.caption(say(f"work.reply.{number}") if len(exercise.replies) > 1 else say("work.reply"))
             with st.container(border=True):
+                side(number, len(exercise.replies))
                 text.show(reply, f"exam {number}")
     with right:
         pairwise = [name for name, criterion in one.rubric.criteria.items() if criterion.kind == "pairwise"]
@@ -187,8 +187,16 @@ def replies(task: Presentation) -> None:
     texts = [task.left] if task.right is None else [task.left, task.right]
     for number, (place, reply) in enumerate(zip(st.columns(len(texts)), texts)):
         with place, st.container(border=True):
-            st.caption(say("work.reply") if len(texts) == 1 else say(f"work.reply.{number}"))
+            side(number, len(texts))
             text.show(reply, f"reply {task.token[:12]} {number}")
+
+
+def side(number: int, count: int) -> None:
+    """Left or right, where there are two."""
+    if count == 1:
+        st.caption(say("work.reply"))
+    else:
+        st.caption(say(f"work.reply.{number}"))
 
 
 def labels_of(
@@ -323,7 +331,7 @@ def aside(store: annotate.Store, me: str, task: Presentation) -> None:
 
 def _reason(what: str, reasons: tuple[str, ...], call: Callable[[Any, str], None], token: str) -> None:
     reason = st.selectbox(
-        say("work.reason"), reasons, key=f"{what} reason {token}", format_func=lambda one: known(what, one)
+        say("work.reason"), reasons, key=f"{what} reason {token}", format_func=lambda one: say(f"reason.{what}.{one}")
     )
     told = st.text_input(say("work.comment"), key=f"{what} told {token}")
     st.button(say(f"work.{what}.do"), key=f"{what} {token}", on_click=lambda: attempt(lambda: call(reason, told)))

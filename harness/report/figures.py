@@ -30,7 +30,7 @@ LABELS: Mapping[Language, Mapping[str, str]] = {
         "accuracy": "accuracy on pairs",
     },
     "zh": {
-        "gold": "基准分",
+        "gold": "综合分",
         "kl": "与起点的 KL（nat/序列）",
         "reward": "奖励",
         "step": "步",
