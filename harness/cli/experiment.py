@@ -31,15 +31,15 @@ def carry_out(plan_file: Path, folder: Path | None, workers: int | None) -> Path
 class Watch:
     """Tells on stderr what is under way: a live table on a terminal, elsewhere a line as each part ends. A context manager.
 
-    The time left is that of parts of the same kind that were made before, here or by an earlier command, shared among
-    the workers; parts of a kind not seen yet count as the mean of the others.
+    The time left is that of parts of the same name that were made before, here or by an earlier command, shared among
+    the workers; parts not seen yet count as the mean of their kind, and where none of it was seen nothing is told.
     """
 
     def __init__(self, folder: Path, workers: int) -> None:
         self.workers = workers
         self._took: dict[str, list[float]] = defaultdict(list)
         for row in rows(folder, "made"):
-            self._took[row["name"].rsplit("-", 1)[0]].append(row["seconds"])
+            self._note(row["kind"], row["name"], row["seconds"])
         self._todo: dict[Path, Node] = {}
         self._total = self._done = 0
         self._running: dict[Path, tuple[Node, float, Mapping[str, Any]]] = {}
@@ -70,7 +70,7 @@ class Watch:
             self._say(self._line())
 
     def done(self, node: Node, seconds: float) -> None:
-        self._took[kind(node)].append(seconds)
+        self._note(node.kind, node.name, seconds)
         with self._lock:
             self._running.pop(node.path, None)
         self._ended(node)
@@ -91,21 +91,27 @@ class Watch:
                 self._todo.pop(planned.path, None)
                 self._done += 1
 
+    def _note(self, kind: str, name: str, seconds: float) -> None:
+        for key in (kind, f"{kind} {name.rsplit('-', 1)[0]}"):
+            self._took[key].append(seconds)
+
+    def _usual(self, node: Node) -> float | None:
+        """Seconds that parts like this one took: of its name, the seed left out, else of its kind."""
+        name = f"{node.kind} {node.name.rsplit('-', 1)[0]}"
+        found = self._took.get(name) or self._took.get(node.kind)
+        return sum(found) / len(found) if found else None
+
     def left(self) -> float | None:
-        """Seconds until everything is made; None before anything of this plan was."""
-        means = {name: sum(each) / len(each) for name, each in self._took.items()}
-        if not means:
-            return None
-        other = sum(means.values()) / len(means)
+        """Seconds until everything is made; None while that cannot be told."""
         with self._lock:
             running = dict(self._running)
             waiting = [node for path, node in self._todo.items() if path not in running]
-        rest = sum(means.get(kind(node), other) for node in waiting)
+        parts = [self._usual(node) for node in waiting]
         for node, since, last in running.values():
-            spent = time.monotonic() - since
+            spent, usual = time.monotonic() - since, self._usual(node)
             share = last["step"] / last["steps"] if last.get("steps") and last.get("step") else 0
-            rest += spent * (1 - share) / share if share else max(0.0, means.get(kind(node), other) - spent)
-        return rest / self.workers
+            parts.append(spent * (1 - share) / share if share else None if usual is None else max(0.0, usual - spent))
+        return None if None in parts else sum(part for part in parts if part is not None) / self.workers
 
     def _line(self) -> str:
         left = self.left()
@@ -134,11 +140,6 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
-
-
-def kind(node: Node) -> str:
-    """What nodes of about the same duration share: their name without the seed."""
-    return node.name.rsplit("-", 1)[0]
 
 
 def _progress(node: Node, last: Mapping[str, Any]) -> str:
