@@ -80,7 +80,7 @@ def screens(items: Iterable[tuple[str, Item]], areas: Iterable[str] = ()) -> Ite
     wanted = set(areas)
     for area, item in items:
         for number, text in enumerate(item.references, 1) if not wanted or area in wanted else ():
-            asked = questions(normalise(text))
+            asked = len(questions(normalise(text)))
             where = f"{item.id}, reference {number}"
             if asked == 0:
                 yield f"{where}: no question"

@@ -79,7 +79,8 @@ def mixes_languages(text: str, prompt: str, language: str) -> bool:
     return any(run not in prompt for run in runs)
 
 
-_STUTTER = re.compile(r"\b((?:\w+[ ,]+){2,6}\w+)[ ,]+\1\b|([一-鿿]{4,})[,。]?\2")
+_STUTTER = re.compile(r"\b((?:[a-z0-9]+[ ,]+){2,6}[a-z0-9]+)[ ,]+\1\b")
+"""Of English only: a Chinese sentence may well repeat a clause to set two things side by side."""
 
 
 def broken(raw: str) -> str:
@@ -87,5 +88,5 @@ def broken(raw: str) -> str:
     if raw.count("“") != raw.count("”"):
         return "a quotation that does not open or close"
     if match := _STUTTER.search(normalise(raw)):
-        return f"says {(match[1] or match[2])!r} twice in a row"
+        return f"says {match[1]!r} twice in a row"
     return ""
