@@ -244,8 +244,9 @@ def _mean(costs: Sequence[cost.Cost]) -> cost.Cost:
 def _differences(one: Experiment, metrics: Sequence[str]) -> list[dict[str, Any]]:
     """Every named gap, every pair of ranked arms, and each trained arm less the first that was not, on every metric.
 
-    `verdict` is better or worse where the interval corrected for all comparisons of ranked arms (Bonferroni) leaves out
-    0, else tie; `low` and `high` are the 95 % interval of the one difference.
+    `verdict` is better or worse where an interval leaves out 0, else tie: the 95 % interval for the plan's question, which
+    is asked once; for all other pairs one corrected for all comparisons of ranked arms (Bonferroni). `low` and `high`
+    are the 95 % interval of the one difference.
     """
     gaps = {tuple(pair): name for name, pair in one.plan.get("gaps", {}).items()}
     ranked = [arm.name for arm in one.arms if arm.role == "ranked"]
@@ -255,11 +256,14 @@ def _differences(one: Experiment, metrics: Sequence[str]) -> list[dict[str, Any]
     pairs = list({frozenset(pair): pair for pair in reversed(pairs)}.values())[::-1]
     level = 1 - 0.05 / max(1, len(ranked) * (len(ranked) - 1) // 2)
     found = []
+    everything = np.ones(len(one.task.items), dtype=np.bool_)
     for a, b in pairs:
+        gap = gaps.get((a, b))
         for metric in [*metrics, "diagnosis", "manner"]:
-            row = _difference(one, one.arm(a), one.arm(b), metric, np.ones(len(one.task.items), dtype=np.bool_), level)
+            strict = 0.95 if gap == "verdict" and metric == HEADLINE else level
+            row = _difference(one, one.arm(a), one.arm(b), metric, everything, strict)
             if row:
-                found.append({"gap": gaps.get((a, b)), **row})
+                found.append({"gap": gap, **row})
     return found
 
 
@@ -312,7 +316,7 @@ def _slices(one: Experiment) -> list[dict[str, Any]]:
         return []
     found = []
     for by in SLICES:
-        levels = [str(getattr(item, by)) for item in one.task.items]
+        levels = [str(getattr(item, by) or "none") for item in one.task.items]
         for level in sorted(set(levels)):
             members = np.array([value == level for value in levels])
             row = _difference(one, *one.verdict, HEADLINE, members, 0.95)

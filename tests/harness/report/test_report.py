@@ -166,6 +166,19 @@ def test_the_verdict_turns_with_the_scores(tmp_path: Path) -> None:
     assert "**结论：`dpo` 更好。**" in markdown(found, "zh", set())
 
 
+def test_only_the_plans_question_is_judged_without_correction(tmp_path: Path) -> None:
+    """A difference whose 95 % interval leaves out 0, and whose corrected one does not."""
+    better = [2 if number < 8 else 1 for number in range(2 * CLUSTERS)]  # 4 of 12 clusters: t is 2.35 at 11 df
+    for gaps, verdict in (({"verdict": ["ppo", "dpo"]}, "better"), ({}, "tie")):
+        world = World(tmp_path / verdict, gaps)
+        world.arm("start", {0: [1] * 2 * CLUSTERS}, trained=False)
+        world.arm("dpo", {0: [1] * 2 * CLUSTERS})
+        world.arm("ppo", {0: better})
+        row = gap(report.facts(world.write()), "ppo", "dpo")
+        assert row["low"] > 0
+        assert row["verdict"] == verdict
+
+
 def test_both_languages_say_the_same_numbers(done: Done) -> None:
     _, _, texts = done
     zh, en = (sorted(re.findall(r"[+−]?\d+\.\d+", texts[f"report.{name}.md"])) for name in ("zh", "en"))
