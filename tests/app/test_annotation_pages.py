@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from support import item_row, make_task
 
 from app.components.words import catalogue
-from harness import annotate, rubric, task
+from harness import annotate, qualifying, rubric, task
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "harness" / "annotate"))
 from annotate_support import OPEN, record_texts
@@ -151,7 +151,9 @@ def test_skipping_and_flagging_give_their_reasons(desk: Desk) -> None:
     store.close()
 
 
-def test_labels_count_only_after_the_test(desk: Desk) -> None:
+@pytest.mark.parametrize("right", [True, False])
+def test_labels_count_only_after_the_test(desk: Desk, right: bool) -> None:
+    exercises = {one.id: one for one in qualifying.load(rubric.load("guidance"))}
     at = desk("rate", qualify=0.5, exercises=2)
     assert not at.radio, "no task before the test"
     button(at, "work.begin.en").click()  # type: ignore[attr-defined]
@@ -159,7 +161,9 @@ def test_labels_count_only_after_the_test(desk: Desk) -> None:
     for number in (1, 2):
         assert f"Qualifying test: {number} of 2" in [one.value for one in at.subheader]
         for one in at.radio:
-            one.set_value(_options(one.key)[0])
+            _, exercise, criterion = one.key.split()
+            agreed = exercises[exercise].labels[criterion].label
+            one.set_value(agreed if right else next(label for label in _options(one.key) if label != agreed))
         at.run()
         button(at, "work.answer").click()  # type: ignore[attr-defined]
         at.run()
@@ -168,8 +172,10 @@ def test_labels_count_only_after_the_test(desk: Desk) -> None:
     store = annotate.open_store()
     standing = {one.language: one for one in annotate.standings(store, annotate.operator(store).id, "first")}
     store.close()
-    assert standing["en"].agreement is not None
-    assert bool(at.radio) == standing["en"].passed
+    assert standing["en"].agreement == float(right)
+    assert standing["en"].passed == right
+    tasks = [one.key for one in at.radio if not one.key.startswith("exam ")]
+    assert bool(tasks) == right
 
 
 def test_a_hostile_reply_stays_text(desk: Desk) -> None:
