@@ -137,25 +137,21 @@ def dedupe(
     """Find rows that say what an earlier row, or a row of another file, says already; --out keeps the others."""
     from harness.data import rows
     from harness.data.faults import text_of
-    from harness.data.likeness import Copy, Index
+    from harness.data.likeness import Copies
 
-    findings, index = Findings(form), Index(near)
+    findings, texts = Findings(form), Copies(near)
     for other in against or ():
         for where, row in metered(rows.read(other), f"reading {other.name}"):
-            index.add(where, text_of(row))
-
-    def kept() -> Iterator[rows.Row]:
-        for where, row in metered(rows.read(file), "dedupe"):
-            text = text_of(row)
-            if like := index.like(text):
-                found = Copy(where, *like)
-                kind = "exact" if found.similarity == 1 else "near"
-                findings.add(kind, f"{where}: like {found.like} ({found.similarity:.2f})", found)
-            else:
-                index.add(where, text)
-                yield row
-
-    _keep(kept(), out)
+            texts.add(where, text_of(row))
+    since = len(texts)
+    for where, row in metered(rows.read(file), "dedupe"):
+        texts.add(where, text_of(row))
+    copies = texts.found(since)
+    for copy in copies.values():
+        kind = "exact" if copy.similarity == 1 else "near"
+        findings.add(kind, f"{copy.where}: like {copy.like} ({copy.similarity:.2f})", copy)
+    if out is not None:
+        _keep((row for number, (_, row) in enumerate(rows.read(file), start=since) if number not in copies), out)
     findings.exit("no copies")
 
 
@@ -178,14 +174,20 @@ def contamination(
     ],
     share: Annotated[float, typer.Option(help="Share of an item's n-grams from which a row holds it.")] = 0.5,
     n: Annotated[int, typer.Option("--n", min=2, help="Words of an n-gram (Chinese: twice as many characters).")] = 8,
+    encoder: Annotated[
+        Path | None, typer.Option(help="Folder of a sentence encoder (safetensors): finds reworded items too.")
+    ] = None,
+    alike: Annotated[
+        float, typer.Option(help="With --encoder: cosine from which a row's prompt says what an item says.")
+    ] = 0.9,
     out: Out = None,
     form: Format = "text",
 ) -> None:
-    """Find rows that hold items of a task; --out keeps the others."""
+    """Find rows that hold items of a task, word for word or (--encoder) by meaning; --out keeps the others."""
     from harness import task as tasks
     from harness.data import rows
-    from harness.data.faults import text_of
-    from harness.data.likeness import Items
+    from harness.data.faults import prompt_of, text_of
+    from harness.data.likeness import Items, Reworded, meaning
 
     findings = Findings(form)
     texts = {
@@ -196,9 +198,17 @@ def contamination(
     items = Items(texts, n)
 
     def kept() -> Iterator[rows.Row]:
-        for where, row in metered(rows.read(file), "contamination"):
+        read = metered(rows.read(file), "contamination")
+        placed: Iterable[tuple[str, rows.Row, Reworded | None]] = ((where, row, None) for where, row in read)
+        if encoder is not None:
+            from harness.models.encoder import encoder as load
+
+            placed = meaning(read, prompt_of, texts, load(encoder), alike)
+        for where, row, like in placed:
             if found := items.overlap(where, text_of(row), share):
                 findings.add("contaminated", f"{where}: holds {found.share:.0%} of {found.item}", found)
+            elif like:
+                findings.add("reworded", f"{where}: says what {like.item} says (cosine {like.cosine:.2f})", like)
             else:
                 yield row
 
@@ -222,6 +232,64 @@ def leak(
     for found in leaks(metered(rows.read(file), "leak"), column):
         findings.add("leak", f"{found.where}: gives away {found.answer!r}", found)
     findings.exit("no answer given away")
+
+
+@app.command()
+def redact(
+    file: File,
+    names: Annotated[Path | None, typer.Option(help="A roster: one name a line, found wherever it stands.")] = None,
+    out: Out = None,
+    form: Format = "text",
+) -> None:
+    """Find names, phone numbers, ids, mail addresses and accounts; --out writes all rows with [NAME], [PHONE], ..."""
+    from harness.data import private, rows
+
+    findings = Findings(form)
+    find = private.finder(names.read_text(encoding="utf-8").splitlines() if names else ())
+
+    def clean() -> Iterator[rows.Row]:
+        for row, found in private.redacted(metered(rows.read(file), "redact"), find):
+            for one in found:
+                findings.add(one.kind, f"{one.where}: {one.kind} ({one.count})", one)
+            yield row
+
+    _keep(clean(), out)
+    findings.exit("no personal data found")
+
+
+@app.command()
+def report(
+    file: File,
+    out: Annotated[Path, typer.Option(help="A new Markdown file; its figure is put beside it.")],
+    by: Annotated[list[str] | None, typer.Option(help="Column whose values are counted; repeat.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A checkpoint whose tokens lengths are in; characters without.")
+    ] = None,
+) -> None:
+    """One page on a file: forms, languages, turns, lengths with a figure, columns, faults with the first of each kind."""
+    from harness.data import report as page
+    from harness.data import rows
+    from harness.errors import UsageError
+
+    figure = out.with_suffix(".svg")
+    for one in (out, figure):
+        if one.exists():
+            raise UsageError(f"{one} exists. Choose another --out or remove it; nothing was changed.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    told = page.summary(metered(rows.scan(file), "report"), tuple(by or ()), _tokens(model) if model else len)
+    unit = "tokens" if model else "characters"
+    if told.lengths:
+        figure.write_text(page.histogram(told.lengths, unit), encoding="utf-8")
+    text = page.markdown(told, file.name, unit, figure.name if told.lengths else None)
+    out.write_text(text, encoding="utf-8")
+    print(f"{out} written", file=sys.stderr)
+
+
+def _tokens(model: str) -> Any:
+    from harness.models import hf
+
+    tokenizer = hf.load_tokenizer(hf.folders(model).tokenizer)
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 
 @app.command()

@@ -128,6 +128,15 @@ def answers_of(row: Mapping[str, Any]) -> list[str]:
     return [answer[-1]["content"] for answer in good]
 
 
+def prompt_of(row: Mapping[str, Any]) -> str:
+    """What a row asks: the turns before the answer, without a system prompt; all its texts if it is of no form."""
+    known = forms.form_of(row)
+    if known is None:
+        return text_of(row)
+    prompt, _ = parts(dict(row), known, "row")
+    return "\n".join(turn["content"] for turn in prompt if turn["role"] != "system")
+
+
 def text_of(row: Mapping[str, Any]) -> str:
     """All that a row says, for finding its like: prompt and answers, without roles and without a system prompt."""
     known = forms.form_of(row)

@@ -156,8 +156,11 @@ def test_near_copies_planted_at_a_known_rate(language: str) -> None:
         else:
             texts.append(sentence(language, draw))
             truth.append(False)
-    placed = [(f"line {number}", join.join(words)) for number, words in enumerate(texts)]
-    said = [copy is not None for _, copy in likeness.copies(placed, likeness.Index(0.6))]
+    index = likeness.Copies(0.6)
+    for number, words in enumerate(texts):
+        index.add(f"line {number}", join.join(words))
+    copies = index.found()
+    said = [number in copies for number in range(len(texts))]
     hits = sum(a and b for a, b in zip(said, truth))
     recall, precision = hits / sum(truth), hits / max(1, sum(said))
     print(f"{language}: recall {recall:.2f}, precision {precision:.2f}, n {sum(truth)} of {len(truth)}")
