@@ -355,3 +355,27 @@ def test_trl_trains_on_what_is_exported(form: str, clean: Path, tiny: Path, tmp_
         trainer = RewardTrainer(scorer, RewardConfig(**common), train_dataset=data, processing_class=tokenizer)
     trainer.train()
     assert trainer.state.global_step == 1
+
+
+def test_each_copy_is_as_alike_as_told_and_its_like_is_kept() -> None:
+    """A long bucket: forty texts that differ in one word, exact copies among them, and strangers between."""
+    draw = Random(2)
+    base = sentence("en", draw)
+    texts = []
+    for number in range(120):
+        words = list(base) if number % 3 == 0 else sentence("en", draw)
+        if number % 6 == 0:
+            words[number // 3 % 60] = "other"
+        texts.append(" ".join(words))
+    index = likeness.Copies(0.7)
+    for number, text in enumerate(texts):
+        index.add(str(number), text)
+    found = index.found()
+    assert sorted(found) == [number for number in range(120) if number % 3 == 0 and number]
+    for number, copy in found.items():
+        own, like = (likeness.shingles(texts[int(one)]) for one in (number, copy.like))
+        assert copy.where == str(number)
+        assert int(copy.like) < number
+        assert int(copy.like) not in found
+        assert copy.similarity == pytest.approx(len(own & like) / len(own | like)) or copy.similarity == 1
+    assert sorted(index.found(since=100)) == [number for number in found if number >= 100]
