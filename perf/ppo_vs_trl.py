@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 THEIRS = ROOT / "examples" / "trl_ppo"
 SPEED, MEMORY = 1.5, 0.6
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-TINY = {"updates": 20, "episodes": 32, "micro_batch": 32, "epochs": 4, "learning_rate": 5e-4, "max_new_tokens": 64}
+TINY = {"updates": 40, "episodes": 64, "micro_batch": 32, "epochs": 2, "learning_rate": 1e-3, "max_new_tokens": 64}
 LARGE = {"updates": 2, "episodes": 4, "micro_batch": 2, "epochs": 2, "learning_rate": 1e-5, "max_new_tokens": 16}
 
 
