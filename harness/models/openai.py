@@ -47,7 +47,7 @@ class OpenAIModel:
         return {
             "provider": "openai",
             "model": self._model,
-            "base_url": _public(self._url),
+            "base_url": public_url(self._url),
             "concurrency": self._concurrency,
         }
 
@@ -147,7 +147,7 @@ class OpenAIModel:
         )
 
 
-def _public(url: str) -> str:
+def public_url(url: str) -> str:
     """An address without the secrets it may carry (user:password@, ?key=...)."""
     return str(httpx2.URL(url).copy_with(username=None, password=None, query=None, fragment=None))
 
