@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from harness import task as tasks
 from harness.errors import Incomplete, UsageError
 from harness.record import Run, RunWriter, open_run
 from harness.scorers import open_scorer
-from harness.types import Decoding, Failure, Item, Model, Request, Response, Score, Scorer, Task
+from harness.types import Decoding, Failure, Item, Model, Recording, Request, Response, Score, Scorer, Task
 
 Progress = Callable[[Response | Failure], None]
+UNSCORED_MOST = 0.02
+"""Share of its questions that a judge may leave without a verdict before a run is partial"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,9 @@ def execute(
         if _is_done(run, judges):
             return Run(run.folder)
         try:
-            generate(run, plan, model, progress)
-            score(run, plan.task, plan.items, judges)
+            with recording(judges, run.folder) as recorders:
+                generate(run, plan, model, progress, recorders)
+                score(run, plan.task, plan.items, judges)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -91,6 +95,21 @@ def execute(
             raise
         _finish(run)
     return Run(run.folder)
+
+
+@contextmanager
+def recording(scorers: Sequence[Scorer], folder: Path) -> Iterator[list[Recording]]:
+    """The judges among `scorers`, ready to be asked and keeping what they say in `folder`."""
+    judges = [one for one in scorers if isinstance(one, Recording)]
+    opened: list[Recording] = []
+    try:
+        for judge in judges:
+            judge.open(folder)
+            opened.append(judge)
+        yield opened
+    finally:
+        for judge in opened:
+            judge.close()
 
 
 def _is_done(run: RunWriter, judges: Sequence[Scorer]) -> bool:
@@ -101,12 +120,36 @@ def _is_done(run: RunWriter, judges: Sequence[Scorer]) -> bool:
 
 def _finish(run: RunWriter) -> None:
     missing = run.manifest["requests"] - len(run.responses())
-    run.update(status="partial" if missing else "complete", missing=missing, error=None)
+    problems = [problem for name, one in run.manifest.get("judges", {}).items() if (problem := _failing(name, one))]
+    run.update(
+        status="partial" if missing or problems else "complete", missing=missing, error="; ".join(problems) or None
+    )
 
 
-def generate(run: RunWriter, plan: Plan, model: Model, progress: Callable[[int, int], Progress] | None = None) -> None:
-    """Ask for every response that the run does not have yet and append each as it comes."""
-    have = {(response.item, response.sample) for response in run.responses()}
+def _failing(judge: str, account: Mapping[str, Any]) -> str:
+    """Why the scores of a judge cannot carry a run; "" if they can."""
+    if account["failed"] > UNSCORED_MOST * account["asked"]:
+        reasons = ", ".join(f"{name} {count}" for name, count in account["reasons"].items())
+        return f"{judge} left {account['failed']} of {account['asked']} replies unscored ({reasons})"
+    if len(account["models"]) > 1:
+        return f"{judge} was answered by several models ({', '.join(account['models'])}): not comparable"
+    return ""
+
+
+def generate(
+    run: RunWriter,
+    plan: Plan,
+    model: Model,
+    progress: Callable[[int, int], Progress] | None = None,
+    judges: Sequence[Recording] = (),
+) -> None:
+    """Ask for every response that the run does not have yet and append each as it comes; judges are offered each."""
+    before = run.responses()
+    items = {item.id: item for item in plan.items}
+    for judge in judges:
+        for response in before:
+            judge.offer(items[response.item], response)
+    have = {(response.item, response.sample) for response in before}
     requests = plan.requests()
     todo = [request for request in requests if (request.item.id, request.sample) not in have]
     if not todo:
@@ -128,6 +171,8 @@ def generate(run: RunWriter, plan: Plan, model: Model, progress: Callable[[int, 
             failures.append(outcome)
         else:
             run.add_response(outcome)
+            for judge in judges:
+                judge.offer(items[outcome.item], outcome)
             responses += 1
             tokens += outcome.completion_tokens or 0
         if tell:
@@ -157,7 +202,8 @@ def score(run: RunWriter, task: Task, items: Iterable[Item], scorers: Sequence[S
     known = {(one.item, one.sample, one.criterion, one.source): one for one in run.scores()}
     for scorer in scorers:
         run.add_scores(_fresh(scorer.score(by_id, responses), known))
-    run.update(scorers=[scorer.source for scorer in scorers], scored_task=task.digest)
+    accounts = {one.source: one.account() for one in scorers if isinstance(one, Recording)}
+    run.update(scorers=[scorer.source for scorer in scorers], scored_task=task.digest, judges=accounts)
 
 
 def _fresh(scores: Iterable[Score], known: Mapping[tuple[str, int, str, str], Score]) -> Iterable[Score]:
@@ -179,13 +225,16 @@ def rescore(folder: Path, task: Task, specs: Sequence[Mapping[str, Any]] | None)
                 f"run {run.id} was made on {task.name} {run.manifest['task']['version']} ({recorded[:8]}), the task is now {task.version} ({task.digest[:8]}). Run it again."
             )
         items = tasks.limited(task.items, run.manifest["limit"])
-        score(run, task, items, judges)
+        with recording(judges, folder):
+            score(run, task, items, judges)
         _finish(run)
     return Run(folder)
 
 
 def require_complete(run: Run) -> None:
-    """Raises Incomplete if requests of `run` got no response."""
+    """Raises Incomplete if requests of `run` got no response, or too many responses no verdict of a judge."""
+    if run.manifest["status"] != "complete" and not run.manifest["missing"]:
+        raise Incomplete(f"run {run.id}: {run.manifest['error']}. The same command asks again for what failed.")
     if run.manifest["status"] != "complete":
         reasons = sorted({failure["reason"] for failure in run.manifest.get("failures", [])})
         raise Incomplete(

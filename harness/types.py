@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Language = Literal["zh", "en"]
 Role = Literal["system", "user", "assistant"]
@@ -173,3 +174,19 @@ class Scorer(Protocol):
     criteria: tuple[str, ...]
 
     def score(self, items: Mapping[str, Item], responses: Sequence[Response]) -> Iterable[Score]: ...
+
+
+@runtime_checkable
+class Recording(Scorer, Protocol):
+    """A scorer whose scores cost time or money (a judge): it works while answers still come, and keeps what it was told.
+
+    `open` before `offer` and `score`; `close` in any case. `account` says what was asked, failed and spent.
+    """
+
+    def open(self, folder: Path | None) -> None: ...
+
+    def offer(self, item: Item, response: Response) -> None: ...
+
+    def account(self) -> dict[str, Any]: ...
+
+    def close(self) -> None: ...

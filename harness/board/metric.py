@@ -158,6 +158,11 @@ def metrics(run: Run, table: Table, frame: Frame, rubric: Rubric) -> tuple[dict[
         if score.value is not None:
             evidence = score.evidence or {}
             found[name] = Metric(score.value, evidence.get("low"), evidence.get("high"), int(evidence.get("n", 1)))
+    for source, theirs in table.beside.items():
+        rates = {name: values[table.answered] for name, values in rubric_values(theirs, rubric).items()}
+        means = {name: frame.per_item(rows[table.answered], values) for name, values in rates.items()}
+        summaries = _summaries(frame, means, rates, rates=set(means) - {"gold_score"})
+        found |= {f"{name}@{source.partition('@')[0]}": one for name, one in summaries.items()}
     found |= _people(run, frame, rubric, per_item)
     return found | _costs(table) | _throughput(run.manifest), per_item
 

@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.board.table import read
+from harness.board import trust
+from harness.board.table import is_judge, read
 from harness.digest import digest, file_digest
 from harness.errors import EasyDSError, UsageError
 from harness.paths import safe_name
@@ -26,6 +27,10 @@ def publish_runs(task: Task, runs: Iterable[Run], folder: Path) -> list[str]:
     ours = [run for run in runs if _is_of(run, task) and _is_readable(run)]
     for run in ours:
         _refuse_other(run, folder / safe_name(run.id, "run name"))
+    for run in ours:
+        for source in filter(is_judge, run.manifest.get("scorers", ())):
+            if found := trust.known(run.folder.parent, source):
+                trust.remember(folder, **found)
     return [run.id for run in ours if _pack(run, folder / run.id)]
 
 

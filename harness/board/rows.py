@@ -17,6 +17,7 @@ import numpy as np
 
 from harness.board.metric import Frame, Metric, metrics
 from harness.board.table import Table, read
+from harness.board.trust import objection
 from harness.digest import digest
 from harness.errors import EasyDSError
 from harness.record import Run, scan
@@ -173,7 +174,7 @@ class _Entry:
             return cls(run, str(error), False)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             return cls(run, f"its manifest or a score has another form ({type(error).__name__}: {error})", False)
-        note = shortcoming(run, table, task)
+        note = shortcoming(run, table, task) or objection(run.folder.parent, table, task)
         return cls(run, note, _outdated(table, current), table, per_item.get(HEADLINE), found)
 
     @property

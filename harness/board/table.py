@@ -47,6 +47,7 @@ class Table:
     `item` and `sample` name the row; `answered` says that there is a response. `measured` holds what a response cost
     (NaN: not measured). `values[criterion]` is NaN where `applies[criterion]` is false (no score, or not applicable)
     and where the score is unscored. `whole` are the scores of the run as a whole, `sources` who gave each criterion.
+    `beside`: the same rows as further judges see them, by source, where another source gave the criterion already.
     """
 
     items: list[str]
@@ -58,13 +59,16 @@ class Table:
     applies: dict[str, Bools] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     whole: dict[str, Score] = field(default_factory=dict)
+    beside: dict[str, Table] = field(default_factory=dict)
 
 
 def read(run: Run, cache: bool = True) -> Table:
     """The columns of a run, from the sources that its last scoring named.
 
-    Raises UsageError if two of those sources fill the same criterion (the number would depend on their order) or a
-    row has another form; EnvironmentProblem for a file that was changed after it was written.
+    Judges may stand beside each other and beside checks: then the first source that the run names, checks first, is
+    the run's own, and the others are kept apart. Raises UsageError if two other sources fill the same criterion (the
+    number would depend on their order) or a row has another form; EnvironmentProblem for a file that was changed after
+    it was written.
     """
     path = _cache_path(run) if cache else None
     key = _cache_key(run) if path else None
@@ -76,7 +80,7 @@ def read(run: Run, cache: bool = True) -> Table:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError) as error:
         raise UsageError(f"run {run.id} has a row of another form ({type(error).__name__}: {error}).") from error
-    if path and key and key == _cache_key(run) and _settled(run):
+    if path and key and not table.beside and key == _cache_key(run) and _settled(run):
         _save(table, path, key)
     return table
 
@@ -92,29 +96,46 @@ def _parse(run: Run) -> Table:
                 if row[name] is not None:
                     measured[name][place] = float(row[name])
     answered = len(rows)
-    sources: dict[str, str] = {}
-    cells: dict[str, dict[int, float | None]] = {}
-    whole: dict[str, Score] = {}
-    wanted = set(run.manifest.get("scorers", ()))
+    cells: dict[str, dict[str, dict[int, float | None]]] = {}
+    whole: dict[str, dict[str, Score]] = {}
+    order = {source: place for place, source in enumerate(run.manifest.get("scorers", ()))}
     for row in read_lines(run.folder / SCORES):
         criterion, source = row["criterion"], row["source"]
-        if source not in wanted:
+        if source not in order:
             continue
-        if sources.setdefault(criterion, source) != source:
-            raise UsageError(
-                f"run {run.id}: {sources[criterion]} and {source} both fill {criterion}. Score it with one of them."
-            )
         if row["item"] == "*":
-            whole[criterion] = Score(**row)
+            whole.setdefault(criterion, {})[source] = Score(**row)
             continue
         place = rows.setdefault((row["item"], row["sample"]), len(rows))
         value = row["value"]
-        cell = cells.setdefault(criterion, {})
+        cell = cells.setdefault(criterion, {}).setdefault(source, {})
         if value is None and row["reason"] == NOT_APPLICABLE:
             cell.pop(place, None)
         else:  # the last score written counts
             cell[place] = None if value is None else float(value)
-    return _columns(rows, answered, measured, cells, sources, whole)
+    own: dict[str, str] = {}
+    beside: dict[str, list[str]] = {}
+    filled = {name: list(by_source) for name, by_source in whole.items()}
+    filled |= {name: list(by_source) for name, by_source in cells.items()}
+    for criterion, sources in filled.items():
+        first, *others = sorted(sources, key=lambda source: (is_judge(source), order[source]))
+        if other := next((source for source in others if not is_judge(source)), None):
+            raise UsageError(f"run {run.id}: {first} and {other} both fill {criterion}. Score it with one of them.")
+        own[criterion] = first
+        for source in others:
+            beside.setdefault(source, []).append(criterion)
+    chosen = {criterion: by_source[own[criterion]] for criterion, by_source in cells.items()}
+    wholes = {criterion: by_source[own[criterion]] for criterion, by_source in whole.items()}
+    table = _columns(rows, answered, measured, chosen, own, wholes)
+    for source, criteria in sorted(beside.items()):
+        theirs = {criterion: cells[criterion][source] for criterion in criteria if criterion in cells}
+        table.beside[source] = _columns(rows, answered, measured, theirs, dict.fromkeys(theirs, source), {})
+    return table
+
+
+def is_judge(source: str) -> bool:
+    """Whether a source's verdicts are a model's opinion, which must be measured against people before it counts."""
+    return source.startswith(("judge/", "learned/"))
 
 
 def of_scores(scores: Iterable[Score]) -> Table:

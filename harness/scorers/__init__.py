@@ -17,6 +17,7 @@ SCORERS = {
     "bleu": "harness.scorers.reference:bleu_scorer",
     "diversity": "harness.scorers.diversity:Diversity",
     "perplexity": "harness.scorers.fluency:Perplexity",
+    "judge": "harness.scorers.judge:Judge",
 }
 
 

@@ -157,7 +157,12 @@ class Desk:
         self._client, self._width = self._on_loop(self._open(url or DEFAULT_URL, key))
 
     def ask(self, question: Question) -> Future[Answer]:
-        """The answer to come. A question that was asked before (in this call or by the journal) is not asked again."""
+        """The answer to come. A question that was asked before (in this call or by the journal) is not asked again.
+
+        Raises EnvironmentProblem once the endpoint has refused for good; what was paid for is kept.
+        """
+        if self._fatal is not None:
+            raise self._fatal
         key = question.key
         if key not in self._asked:
             self.account.asked += 1
@@ -237,11 +242,11 @@ class Desk:
         started = time.monotonic()
         reason = ""
         for attempt in range(ATTEMPTS):
-            if self._fatal is not None:
-                raise self._fatal
             pause = min(30.0, PAUSE_S * 2**attempt) * random.uniform(0.75, 1.25)
             try:
                 async with self._width:
+                    if self._fatal is not None:
+                        raise self._fatal
                     before = time.monotonic()
                     reply = await self._client.chat.completions.create(**self._request(messages, question))
                     self._width.went_well()

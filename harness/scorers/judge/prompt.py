@@ -63,8 +63,6 @@ def new_token() -> str:
 
 def pointwise(item: Item, reply: str, criteria: Sequence[Criterion], form: str) -> Question:
     """How good is this reply, on each of the criteria?"""
-    if form not in FORMS:
-        raise UsageError(f"a judge's prompt is {' or '.join(FORMS)}, not '{form}'.")
     return Question(
         form,
         item.language,
@@ -86,7 +84,9 @@ def pairwise(item: Item, first: str, second: str, preference: Criterion) -> Ques
 
 
 def prompts_digest(form: str) -> str:
-    """The digest of the prompt texts of a form, both languages."""
+    """The digest of the prompt texts of a form, both languages. Raises UsageError for a form that there is not."""
+    if form not in FORMS:
+        raise UsageError(f"a judge's form is {' or '.join(FORMS)}, not '{form}'.")
     return digest([_template(form, language) for language in ("zh", "en")] + [_levels()])
 
 
