@@ -51,9 +51,12 @@ def remember(root: Path, source: str, **parts: Any) -> Path:
 
 
 def carries(agreement: Mapping[str, Any]) -> bool:
-    """Whether one criterion's agreement in one language is enough: kappa at least 0.61, or near that among people."""
+    """Whether one criterion's agreement in one language is enough: kappa at least 0.61, or (weighted, as people's own
+    is where labels are graded) near that among people."""
     kappa, human = agreement.get("kappa"), agreement.get("human")
-    return kappa is not None and (kappa >= SUBSTANTIAL or (human is not None and kappa >= human - NEAR))
+    if kappa is None:
+        return False
+    return bool(kappa >= SUBSTANTIAL or (human is not None and agreement.get("weighted", kappa) >= human - NEAR))
 
 
 def objection(root: Path, table: Table, task: Task) -> str:

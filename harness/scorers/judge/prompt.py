@@ -34,7 +34,8 @@ _NOTHING = {"zh": "（无）", "en": "(none)"}
 class Question:
     """One question to a judge, before it has its token. `texts` are the replies that it is about.
 
-    `allowed`: the labels of each criterion. `key`: names the question by all that it depends on.
+    `allowed`: the labels of each criterion. `key`: names the question by all that it depends on. `again` tells apart
+    the same question asked once more.
     """
 
     form: str
@@ -42,11 +43,18 @@ class Question:
     fields: Mapping[str, str]
     allowed: Mapping[str, tuple[str, ...]]
     texts: tuple[str, ...]
+    again: int = 0
 
     @property
     def key(self) -> str:
         return digest(
-            [self.form, self.language, dict(self.fields), {name: list(ids) for name, ids in self.allowed.items()}]
+            [
+                self.form,
+                self.language,
+                dict(self.fields),
+                {name: list(ids) for name, ids in self.allowed.items()},
+                self.again,
+            ]
         )
 
     def messages(self, token: str) -> list[dict[str, str]]:

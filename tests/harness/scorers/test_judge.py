@@ -3,73 +3,30 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoint import Endpoint, Handler, asked, serving
+from endpoint import Endpoint, Handler, asked
+from judge_support import RUBRIC, good, spec, token, verdict
 from support import make_task, manifest, only_run, read_jsonl
 
-from harness import rubric as rubrics
 from harness import task as tasks
 from harness.board import build, trust
 from harness.record import Run
-from harness.rubric import label_ids
 from harness.scorers.judge import JUDGEMENTS, Judge, desk
 from harness.scorers.judge.prompt import material, pairwise, pointwise
 from harness.scorers.judge.verdict import Unreadable, parse, quoted
 
 Cli = Callable[..., Any]
 KEY = "sk-a-judges-secret"
-RUBRIC = rubrics.load("guidance")
-BEST = {one.id: label_ids(one)[0] for one in RUBRIC.criteria.values() if one.kind in ("gate", "graded")}
 D3 = {"D3": ("yes", "partial", "no")}
-
-
-def token(request: dict[str, Any]) -> str:
-    """The token of a question, as a judge reads it: the last one named."""
-    return re.findall(
-        r"(?:[Tt]oken|令牌)(?:为|：|:| the)?\s*(\d\d-\d\d-\d\d)", "\n".join(m["content"] for m in request["messages"])
-    )[-1]
-
-
-def names(request: dict[str, Any]) -> list[str]:
-    text = request["messages"][1]["content"].rsplit("\n", 1)[-1]
-    return re.findall(r"\b(?:[GD]\d|fluency)\b", text)
-
-
-def verdict(request: dict[str, Any], **changed: Any) -> str:
-    """What a good judge says: the best label of every criterion asked for, except those `changed`."""
-    rows = [
-        {"criterion": name, "quote": "", "reason": "it is so", "label": changed.get(name, BEST[name])}
-        for name in names(request)
-    ]
-    return json.dumps({"token": token(request), "verdicts": rows})
-
-
-def good(handler: Handler, request: dict[str, Any], attempt: int) -> None:
-    handler.whole(verdict(request))
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Endpoint]]:
-    monkeypatch.setenv("EASYDS_JUDGE_KEY", KEY)
-    monkeypatch.setattr(desk, "PAUSE_S", 0.01)
-    with ExitStack() as stack:
-        yield lambda behave: stack.enter_context(serving(behave))
-
-
-def spec(server: Endpoint, **more: Any) -> str:
-    options = {"model": "some/judge-model", "base_url": server.url, **more}
-    return "judge:" + ",".join(f"{name}={value}" for name, value in options.items())
 
 
 def run(cli: Cli, server: Endpoint, task: Path, runs: Path, *more: str, **options: Any) -> Any:
@@ -248,7 +205,7 @@ def test_j4_unreadable_answer_gets_one_repair(
         if "(2)" in request["messages"][1]["content"] and not (repair and mended):
             handler.whole(SPOILED[fault](request))
         else:
-            handler.whole(verdict_again(request) if repair else verdict(request))
+            handler.whole(verdict(request))
 
     server = serve(behave)
     result = run(cli, server, task_file, runs)
@@ -266,11 +223,6 @@ def test_j4_unreadable_answer_gets_one_repair(
     assert len(raw) == 7, "every raw reply is kept"
     assert run(cli, server, task_file, runs).code == 4
     assert len(server.requests) == 7, "an answer that was paid for is not asked for again"
-
-
-def verdict_again(request: dict[str, Any]) -> str:
-    first = {"messages": request["messages"][:2]}
-    return verdict(first | {"messages": [*request["messages"][:2]]})
 
 
 @pytest.mark.parametrize(

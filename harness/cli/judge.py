@@ -1,0 +1,177 @@
+"""`easyds judge`: attack a judge, let it compare two systems, and measure it against people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from harness.scorers.judge import Judge
+
+commands = typer.Typer(no_args_is_help=True, help="Attack a judge, compare by it, measure it against people.")
+
+JudgeSpec = Annotated[str, typer.Argument(metavar="JUDGE", help="As --scorer takes it: judge:model=...,base_url=...")]
+Task = Annotated[str, typer.Option("--task", "-t", help="A task's name ('easyds tasks') or its YAML file.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
+Form = Annotated[str, typer.Option("--format", "-f", help="text or json.")]
+
+
+@commands.command()
+def check(
+    judge: JudgeSpec,
+    task: Task = "ds-guidance",
+    clusters: Annotated[int, typer.Option("--clusters", "-n", min=2, help="Exercises to attack it on.")] = 3,
+    runs: Runs = Path("runs"),
+    form: Form = "text",
+) -> None:
+    """Attack a judge with 68 payloads in zh and en; exit 1 if one family moves it. Without this it carries no headline."""
+    from harness import task as loader
+    from harness.board import trust
+    from harness.cli.app import print_rows
+    from harness.errors import GateFailed
+    from harness.scorers.judge import attack
+
+    the_task = loader.load(task)
+    chosen = list(dict.fromkeys(item.cluster for item in the_task.items if item.references))[:clusters]
+    items = [item for item in the_task.items if item.cluster in chosen]
+    with _opened(judge, runs / trust.FOLDER) as one:
+        parsed = attack.parsed_as_verdict(one, attack.payloads(one))
+        findings = list(attack.check(one, items))
+        retest = attack.retest(one, items)
+        result = {**attack.as_json(one, findings, parsed), "retest": retest}
+        where = trust.remember(runs, one.source, check=result)
+    columns = ["family", "language", "alone", "payloads", "n", "shift", "low", "high", "unscored", "passed"]
+    print_rows([_rounded(row) for row in result["families"]], columns, form)
+    print(f"payloads read as a verdict: {parsed}; same label when asked again: {retest}; {where}", file=sys.stderr)
+    if not result["passed"]:
+        raise GateFailed(f"{one.source} is moved by what replies say to it: it carries no headline.")
+
+
+@commands.command()
+def duel(
+    judge: JudgeSpec,
+    x: Annotated[str, typer.Argument(metavar="X", help="A system, or a run's name.")],
+    y: Annotated[str, typer.Argument(metavar="Y", help="Another.")],
+    task: Task = "ds-guidance",
+    runs: Runs = Path("runs"),
+    form: Form = "text",
+) -> None:
+    """Let a judge compare two systems reply by reply, in both orders. A tie where the order decides."""
+    from harness import task as loader
+    from harness.board import contestants, trust
+    from harness.cli.app import print_rows
+    from harness.record import find_runs
+    from harness.scorers.judge import duel as duels
+
+    the_task = loader.load(task)
+    first, second = contestants(the_task, find_runs(runs), [x, y])
+    items = {item.id: item for item in the_task.items}
+    with _opened(judge, runs / trust.FOLDER) as one:
+        found = duels.duel(one, items, first.run.responses(), second.run.responses())
+    rows = [
+        _interval("X wins (ties half)", found.wins),
+        _interval("X wins at equal length", found.controlled),
+        _interval("both orders agree", found.consistent),
+        _interval("shown first wins", found.first_place),
+    ]
+    print_rows(rows, ["what", "value", "low", "high", "n"], form)
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(found.counts.items()))
+    print(f"X is a, Y is b: {counts}; unscored {found.unscored}", file=sys.stderr)
+
+
+@commands.command()
+def calibrate(
+    source: Annotated[str, typer.Argument(help="A source of scores in the runs, e.g. judge/qwen2-5-72b-instruct.")],
+    task: Task = "ds-guidance",
+    against: Annotated[str, typer.Option(help="people, or a source: check/ds-trace has the facts.")] = "people",
+    campaign: Annotated[str | None, typer.Option(help="Take people's agreement among themselves from it.")] = None,
+    store: Annotated[str | None, typer.Option(help="Where the votes lie.", envvar="EASYDS_DB_URL")] = None,
+    runs: Runs = Path("runs"),
+    form: Form = "text",
+) -> None:
+    """Measure a source of scores against human labels, criterion by criterion and language by language.
+
+    Against people the result is remembered beside the runs, and decides whether the source may carry the headline.
+    """
+    from harness import calibration
+    from harness import task as loader
+    from harness.board import trust
+    from harness.cli.app import print_rows
+    from harness.record import find_runs
+
+    the_task = loader.load(task)
+    ours = [run for run in find_runs(runs) if run.manifest["task"]["digest"] == the_task.digest]
+    rows = calibration.labelled(the_task, ours, source, against)
+    human = _among_people(store, campaign) if campaign else {}
+    found = calibration.as_json(calibration.calibrate(rows, the_task.rubric), human)
+    for row in found:
+        row["carries"] = trust.carries(row)
+    if against == calibration.PEOPLE:
+        full = {
+            name for run in ours for name in run.manifest.get("scorers", ()) if source in (name, name.partition("@")[0])
+        }
+        for name in sorted(full):
+            print(trust.remember(runs, name, agreement=found), file=sys.stderr)
+    columns = [
+        "criterion",
+        "language",
+        "n",
+        "unscored",
+        "kappa",
+        "kappa_low",
+        "kappa_high",
+        "weighted",
+        "alpha",
+        "human",
+    ]
+    print_rows(
+        found,
+        [*columns, "accuracy", "f1", "f1_lenient", "rates", "judged_rates", "bias", "carries"]
+        if form == "text"
+        else [],
+        form,
+    )
+    print(f"Published beside it: {calibration.PUBLISHED}.", file=sys.stderr)
+
+
+def _among_people(store: str | None, campaign: str) -> dict[tuple[str, str], float]:
+    from harness import annotate
+
+    opened = annotate.open_store(store)
+    try:
+        rows = annotate.agreement(opened, annotate.operator(opened).id, campaign)
+    finally:
+        opened.close()
+    return {(row.criterion, row.language): row.kappa.value for row in rows if row.kappa and row.kappa.value is not None}
+
+
+@contextmanager
+def _opened(spec: str, folder: Path) -> Iterator[Judge]:
+    """The judge of a specification, with its journal in `folder`."""
+    from harness import scorers
+    from harness.errors import UsageError
+    from harness.scorers.judge import Judge
+
+    one = scorers.open_scorer(scorers.parse(spec))
+    if not isinstance(one, Judge):
+        raise UsageError(f"'{spec}' is no judge: judge:model=NAME,base_url=URL.")
+    folder.mkdir(parents=True, exist_ok=True)
+    one.open(folder)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def _interval(what: str, found: Any) -> dict[str, Any]:
+    values = {name: None if found is None else round(getattr(found, name), 3) for name in ("value", "low", "high")}
+    return {"what": what, **values, "n": found.n if found else 0}
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
