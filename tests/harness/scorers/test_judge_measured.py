@@ -17,6 +17,7 @@ from harness import calibration, scorers
 from harness import task as tasks
 from harness.board import trust
 from harness.calibration import Labelled
+from harness.digest import text_digest
 from harness.scorers.judge import Judge, attack
 
 Cli = Callable[..., Any]
@@ -226,13 +227,18 @@ def test_calibrate_against_facts_and_against_people(cli: Cli, serve: Any, tmp_pa
     assert refused.code == 2
     assert "annotate publish" in refused.err
     folder = next(path for path in sorted(runs.iterdir()) if (path / "manifest.json").exists())
+    texts = {row["item"]: row["text"] for row in read_jsonl(folder / "responses.jsonl")}
     said = [
         row
         for row in read_jsonl(folder / "scores.jsonl")
         if row["source"].startswith("check") and row["value"] is not None
     ]
     (folder / "people.jsonl").write_text(
-        "".join(json.dumps({**row, "source": "people/x", "evidence": None}) + "\n" for row in said)
+        "".join(
+            json.dumps({**row, "source": "people/x", "evidence": {"n": 2, "text": text_digest(texts[row["item"]])}})
+            + "\n"
+            for row in said
+        )
     )
     assert tasks.load(str(task)).name == "tiny-trace"
     measured = cli("judge", "calibrate", "judge/judge-model", "-t", task, "--runs", runs)
