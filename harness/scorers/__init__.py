@@ -18,6 +18,7 @@ SCORERS = {
     "diversity": "harness.scorers.diversity:Diversity",
     "perplexity": "harness.scorers.fluency:Perplexity",
     "judge": "harness.scorers.judge:Judge",
+    "learned": "harness.scorers.learned:LearnedScorer",
 }
 
 
