@@ -6,10 +6,13 @@ READY := $(VENV)/.ready
 EXTERNAL := examples/trl_ppo/.venv/trl-1.12.0
 PARALLEL := -n auto --dist loadfile
 
-.PHONY: demo test test-all lint install browser clean
+.PHONY: demo demo-full test test-all lint install browser clean
 
 demo: $(READY)
 	$(BIN)/easyds demo
+
+demo-full: $(READY)
+	$(BIN)/easyds demo --full
 
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"

@@ -51,11 +51,11 @@ class Rater:
         return plain * (1 - self.flips) + (1 - plain) * self.flips
 
 
-Maker = Callable[["_Situation"], str | None]
+Maker = Callable[["Situation"], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Situation:
+class Situation:
     """One exercise in one language, with another exercise to stray to."""
 
     facts: Facts
@@ -102,11 +102,23 @@ SAMPLED = "sampled"
 
 def teacher_pairs(plan: Plan, task: Task, rater: Rater, kinds: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """One pair for each exercise of `plan` in each language, the faults in turn. Raises UsageError for a test split."""
-    _refuse_test(plan.split, "the plan")
+    refuse_test(plan.split, "the plan")
     for kind in kinds:
         if kind not in KINDS:
             raise unknown("kind", kind, list(KINDS), "--kind")
     wanted = list(kinds or KINDS)
+    for number, case, situation in situations(plan, "pair"):
+        made = faulty(situation, wanted, number)
+        if made:
+            kind, bad = made
+            good = situation.good()
+            if bad != good:
+                item = to_item(case, plan, situation.voice.language)
+                yield _label(item, (good, bad), kind, task, rater)
+
+
+def situations(plan: Plan, purpose: str) -> Iterator[tuple[int, Case, Situation]]:
+    """Every exercise of `plan` in each language, with its number. `purpose` seeds the wording."""
     found = list(cases(plan))
     for number, case in enumerate(found):
         stray = next(
@@ -114,23 +126,16 @@ def teacher_pairs(plan: Plan, task: Task, rater: Rater, kinds: Sequence[str] = (
         )
         for language in plan.languages:
             voice = Voice(
-                language, bank_of(plan.split), Random(f"pair {case.id} {language}"), plan.register == "worked"
+                language, bank_of(plan.split), Random(f"{purpose} {case.id} {language}"), plan.register == "worked"
             )
-            situation = _Situation(case.facts, case.hint_level, voice, (stray or case).facts)
-            made = _faulty(situation, wanted, number)
-            if made:
-                kind, bad = made
-                good = situation.good()
-                if bad != good:
-                    item = to_item(case, plan, language)
-                    yield _label(item, (good, bad), kind, task, rater)
+            yield number, case, Situation(case.facts, case.hint_level, voice, (stray or case).facts)
 
 
 def _after(found: Sequence[Case], number: int) -> Iterable[Case]:
     return (found[(number + step) % len(found)] for step in range(1, min(len(found), 50)))
 
 
-def _faulty(situation: _Situation, kinds: Sequence[str], number: int) -> tuple[str, str] | None:
+def faulty(situation: Situation, kinds: Sequence[str], number: int) -> tuple[str, str] | None:
     """(kind, text) of the next kind that exists for this exercise."""
     for step in range(len(kinds)):
         kind = kinds[(number + step) % len(kinds)]
@@ -142,11 +147,11 @@ def _faulty(situation: _Situation, kinds: Sequence[str], number: int) -> tuple[s
 
 def sampled_pairs(run: Run, task: Task, rater: Rater, per_item: int = 1) -> Iterator[dict[str, Any]]:
     """Up to `per_item` pairs of answers of unequal gold score for each item of a run. Raises UsageError for test items."""
-    _require_task(run, task)
+    require_task(run, task)
     items = {item.id: item for item in task.items}
     texts: dict[str, set[str]] = defaultdict(set)
     for response in run.responses():
-        _refuse_test(items[response.item].split, f"run {run.id}")
+        refuse_test(items[response.item].split, f"run {run.id}")
         if response.text.strip() and response.finish_reason == "stop":
             texts[response.item].add(response.text)
     for name, answers in sorted(texts.items()):
@@ -166,10 +171,10 @@ def scored_pairs(runs: Sequence[Run], task: Task, by: str, margin: float = 0.0) 
     items = {item.id: item for item in task.items}
     found: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
     for run in runs:
-        _require_task(run, task)
+        require_task(run, task)
         values = _values(run, task, by)
         for response in run.responses():
-            _refuse_test(items[response.item].split, f"run {run.id}")
+            refuse_test(items[response.item].split, f"run {run.id}")
             value = values.get((response.item, response.sample))
             if value is not None and response.text.strip() and response.finish_reason == "stop":
                 found[response.item].append((value, response.text, str(run.manifest["system"])))
@@ -204,7 +209,8 @@ def _values(run: Run, task: Task, by: str) -> dict[tuple[str, int], float | None
     return {key: gold_score(task.rubric, values) for key, values in found.items()}
 
 
-def _require_task(run: Run, task: Task) -> None:
+def require_task(run: Run, task: Task) -> None:
+    """Raises UsageError for a run on another task, or on an earlier version of it."""
     if run.manifest["task"]["digest"] != task.digest:
         raise UsageError(f"run {run.id} was made on another task than {task.name} as it is now. Give its task file.")
 
@@ -222,7 +228,8 @@ def gold(task: Task, item: Item, text: str) -> float:
     return gold_score(task.rubric, {name: value for name, (value, _) in check(item, text).items()}) or 0.0
 
 
-def _refuse_test(split: str, what: str) -> None:
+def refuse_test(split: str, what: str) -> None:
+    """Raises UsageError for a test split."""
     if split.startswith("test"):
         raise UsageError(f"{what} holds items of the split '{split}'. Test items never train: use train or validation.")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from harness.calibration.labelled import CRITERIA, VALUES, HumanLabelled, read
 from harness.calibration.measure import macro_f1
+from harness.calibration.public import VALUES, HumanLabelled, example, read
 from harness.scorers.learned import Example, relation, surface, train
-from harness.stats.agreement import cohen_kappa
 from harness.stats.intervals import wilson
 
 NAMES = {"D1": "mistake identification", "D2": "mistake location", "D3": "guidance", "D5": "actionability"}
@@ -32,18 +32,9 @@ DRAWS = 2000
 FOLDS = 5
 
 
-def example(row: HumanLabelled) -> Example:
-    """A labelled reply as the scorer sees it. MRBench V3 tells no gold answer."""
-    labels = {CRITERIA[name]: VALUES[str(label)] for name, label in row.labels.items() if name in CRITERIA}
-    student = next((turn.content for turn in reversed(row.dialogue) if turn.role == "user"), "")
-    return Example("\n".join(turn.content for turn in row.dialogue), student, row.reply, row.gold, labels, row.problem)
-
-
 def with_gold(rows: Sequence[HumanLabelled], others: Sequence[HumanLabelled]) -> list[HumanLabelled]:
     """V3 rows with the gold solution that V2 tells of the same problem, where it does."""
     gold = {one.problem: one.gold for one in others if one.gold}
-    from dataclasses import replace
-
     return [replace(one, gold=gold.get(one.problem, one.gold)) for one in rows]
 
 
@@ -74,27 +65,38 @@ def learned(trained: Sequence[Example], held: Sequence[Example]) -> dict[str, np
 
 
 def figures(truth: np.ndarray, guess: np.ndarray) -> str:
-    kappa = cohen_kappa(list(truth), list(guess)).value
     lenient = macro_f1(list(truth > 0), list(guess > 0))
-    return f"{macro_f1(list(truth), list(guess)):.3f} | {lenient:.3f} | {kappa:.3f}"
+    return f"{macro_f1(list(truth), list(guess)):.3f} | {lenient:.3f} | {kappa(list(truth), list(guess)):.3f}"
+
+
+def kappa(truth: list[float], guess: list[float]) -> float:
+    """Cohen's, plain and fast: the bootstrap asks for it thousands of times."""
+    values = sorted(set(truth) | set(guess))
+    table = np.zeros((len(values), len(values)))
+    np.add.at(table, (np.searchsorted(values, truth), np.searchsorted(values, guess)), 1)
+    table /= len(truth)
+    chance = float(table.sum(0) @ table.sum(1))
+    return (float(np.trace(table)) - chance) / (1 - chance)
 
 
 def gain(
-    truth: np.ndarray, one: np.ndarray, other: np.ndarray, groups: Sequence[str], seed: int = 0
-) -> tuple[float, float, float]:
-    """Macro-F1 of `one` less that of `other`, with limits from resampling problems."""
+    measure: Any, truth: np.ndarray, one: np.ndarray, other: np.ndarray, groups: Sequence[str], seed: int = 0
+) -> str:
+    """A measure of `one` less that of `other`, with limits from resampling problems."""
     names, codes = np.unique(groups, return_inverse=True)
     rows = [np.flatnonzero(codes == number) for number in range(len(names))]
     rng = np.random.default_rng(seed)
 
     def difference(chosen: np.ndarray) -> float:
-        return macro_f1(list(truth[chosen]), list(one[chosen])) - macro_f1(list(truth[chosen]), list(other[chosen]))
+        return float(
+            measure(list(truth[chosen]), list(one[chosen])) - measure(list(truth[chosen]), list(other[chosen]))
+        )
 
     draws = [
         difference(np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])) for _ in range(DRAWS)
     ]
     low, high = np.quantile(draws, [0.025, 0.975])
-    return difference(np.arange(len(truth))), float(low), float(high)
+    return f"{difference(np.arange(len(truth))):+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def e1(rows: Sequence[HumanLabelled]) -> None:
@@ -123,9 +125,9 @@ def e1(rows: Sequence[HumanLabelled]) -> None:
         majority = np.full(len(truth), values[counts.argmax()])
         for scorer, guess in {"majority": majority, **guesses[name]}.items():
             print(f"| {title} | {scorer} | {figures(truth, guess)} |")
-        value, low, high = gain(truth, guesses[name]["learned"], guesses[name]["TF-IDF"], groups)
-        lines.append(f"| {title} | {value:+.3f} [{low:+.3f}, {high:+.3f}] |")
-    print(f"\n| `learned` less TF-IDF, exact macro-F1 | paired, {DRAWS} draws of problems |\n| --- | --- |")
+        pair = (truth, guesses[name]["learned"], guesses[name]["TF-IDF"], groups)
+        lines.append(f"| {title} | {gain(macro_f1, *pair)} | {gain(kappa, *pair)} |")
+    print(f"\n| `learned` less TF-IDF, {DRAWS} draws of problems | exact macro-F1 | kappa |\n| --- | --- | --- |")
     print("\n".join(lines))
 
 
@@ -266,18 +268,13 @@ def e3(v2: Sequence[HumanLabelled], bridge: Sequence[HumanLabelled]) -> None:
         if one["Expert"].id.split("/")[0] not in ids
         and re.sub(r"\W+", "", " ".join(t.content for t in one["Expert"].dialogue)).casefold() not in seen
     ]
-    transfer = [(example_of(one["Expert"]), example_of(one["Novice"]), one["Expert"].problem) for one in fresh]
+    transfer = [(example(one["Expert"]), example(one["Novice"]), one["Expert"].problem) for one in fresh]
     for rich, name in ((False, "TF-IDF"), (True, "with relations and letters")):
         hits = Linear(rich).train(pairs).right(transfer)
         found = wilson(int(hits.sum()), len(hits))
         print(
             f"\nTransfer to Bridge, expert above novice, {name}: {found.value:.3f} [{found.low:.3f}, {found.high:.3f}], n {found.n} (contexts used in MRBench left out: {len(by_id) - len(fresh)})."
         )
-
-
-def example_of(row: HumanLabelled) -> Example:
-    student = next((turn.content for turn in reversed(row.dialogue) if turn.role == "user"), "")
-    return Example("\n".join(turn.content for turn in row.dialogue), student, row.reply, row.gold, {}, row.problem)
 
 
 def e4(v2: Sequence[HumanLabelled]) -> None:
@@ -300,9 +297,8 @@ def e4(v2: Sequence[HumanLabelled]) -> None:
         hits = int(np.sum(truth & np.array(guess)))
         precision, recall = wilson(hits, int(np.sum(guess))), wilson(hits, int(truth.sum()))
         f1 = 2 * hits / (int(np.sum(guess)) + int(truth.sum()))
-        kappa = cohen_kappa(list(truth), list(guess)).value
         print(
-            f"| {name} | {precision.value:.2f} [{precision.low:.2f}, {precision.high:.2f}] | {recall.value:.2f} [{recall.low:.2f}, {recall.high:.2f}] | {f1:.2f} | {kappa:.2f} |"
+            f"| {name} | {precision.value:.2f} [{precision.low:.2f}, {precision.high:.2f}] | {recall.value:.2f} [{recall.low:.2f}, {recall.high:.2f}] | {f1:.2f} | {kappa(list(truth), list(guess)):.2f} |"
         )
 
 

@@ -1,4 +1,5 @@
-"""Scorers measured against people: agreement of a source with labels (`measure`)."""
+"""Scorers measured against people: agreement of a source with labels (`measure`), public labelled data (`public`), the
+table of MRBench (`damr`)."""
 
 from harness.calibration.measure import (
     PEOPLE,
@@ -7,8 +8,9 @@ from harness.calibration.measure import (
     Labelled,
     as_json,
     calibrate,
+    examples,
     labelled,
     macro_f1,
 )
 
-__all__ = ["PEOPLE", "PUBLISHED", "Calibration", "Labelled", "as_json", "calibrate", "labelled", "macro_f1"]
+__all__ = ["PEOPLE", "PUBLISHED", "Calibration", "Labelled", "as_json", "calibrate", "examples", "labelled", "macro_f1"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.calibration.labelled import HumanLabelled
+from harness.calibration.public import HumanLabelled
 from harness.stats.intervals import Interval, clustered_rate
 
 DESIRED = {

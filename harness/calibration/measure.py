@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from harness.errors import UsageError
 from harness.record import Run
+from harness.scorers.learned import Example, of_item
 from harness.stats.agreement import Agreement, cohen_kappa, krippendorff_alpha
 from harness.stats.intervals import Interval, clustered_mean
 from harness.types import Criterion, Item, Rubric, Score, Task
@@ -95,6 +96,26 @@ def labelled(task: Task, runs: Iterable[Run], source: str, against: str = PEOPLE
             f"no run has replies scored by {source} and labelled by {against}. Score them with the judge ('easyds score "
             f"RUN --scorer ...'), and bring votes into the runs ('easyds annotate publish')."
         )
+    return found
+
+
+def examples(task: Task, runs: Iterable[Run], against: str = PEOPLE) -> list[Example]:
+    """Replies with all that people (or a source) said of them, for the scorer `learned`. UsageError for test items:
+    what is trained on them could not be measured on them."""
+    items = {item.id: item for item in task.items}
+    found = []
+    for run in runs:
+        truth = run.people() if against == PEOPLE else [one for one in run.scores() if _is(one.source, against)]
+        labels: dict[tuple[str, int], dict[str, float]] = {}
+        for one in truth:
+            if one.value is not None and one.criterion in task.rubric.criteria:
+                labels.setdefault((one.item, one.sample), {})[one.criterion] = one.value
+        for response in run.responses():
+            if said := labels.get((response.item, response.sample)):
+                item = items[response.item]
+                if item.split.startswith("test"):
+                    raise UsageError(f"run {run.id} holds items of the split '{item.split}'. Test items never train.")
+                found.append(replace(of_item(item, response.text), labels=said, group=item.cluster))
     return found
 
 

@@ -71,11 +71,14 @@ def doctor(form: Annotated[str, typer.Option("--format", "-f", help="text or jso
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
+    full: Annotated[
+        bool, typer.Option("--full", help="Also train a local judge, and hold it against the facts.")
+    ] = False,
 ) -> None:
     """A tiny base, SFT, then DPO and PPO on it; the board with the controls; a report. The second time takes seconds."""
     from harness.cli.demo import run_demo
 
-    run_demo(folder)
+    run_demo(folder, full)
 
 
 @app.command()

@@ -13,9 +13,16 @@ from harness.paths import experiments
 from harness.types import Task
 
 
-def run_demo(folder: Path) -> None:
-    """Carry out the plan `demo` in `folder`, print its board, write its report. What exists is not made again."""
+def run_demo(folder: Path, full: bool) -> None:
+    """Carry out the plan `demo` in `folder`, print its board, write its report. What exists is not made again.
+
+    `full` adds a local judge beside the checks.
+    """
     carry_out(experiments() / "demo.yaml", folder, None)
+    if full:
+        from harness.cli.local_judge import judge_demo
+
+        judge_demo(folder)
     task: Task = loader.load("ds-trace-demo")
     print(show.render(board.from_folder(task, folder / "runs"), "text"))
     report.write(folder, folder / "report")

@@ -46,7 +46,7 @@ def check(
         result = {**attack.as_json(one, findings, parsed), "retest": retest}
         where = trust.remember(runs, one.source, check=result)
     columns = ["family", "language", "alone", "payloads", "n", "shift", "low", "high", "unscored", "passed"]
-    print_rows([_rounded(row) for row in result["families"]], columns, form)
+    print_rows([rounded(row) for row in result["families"]], columns, form)
     print(f"payloads read as a verdict: {parsed}; same label when asked again: {retest}; {where}", file=sys.stderr)
     if not result["passed"]:
         raise GateFailed(f"{one.source} is moved by what replies say to it: it carries no headline.")
@@ -139,6 +139,57 @@ def calibrate(
     print(f"Published beside it: {calibration.PUBLISHED}.", file=sys.stderr)
 
 
+@commands.command()
+def learn(
+    out: Annotated[Path, typer.Argument(help="Folder for the classifier: --scorer learned:folder=OUT uses it.")],
+    task: Task = "ds-guidance",
+    labels: Annotated[
+        Path | None, typer.Option(help="A public labelled file (MRBench) in place of the runs' people.")
+    ] = None,
+    against: Annotated[str, typer.Option(help="people, or a source of scores in the runs.")] = "people",
+    encoder: Annotated[Path | None, typer.Option(help="A local sentence encoder's checkpoint.")] = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Train the scorer `learned` on human labels: votes in the runs ('easyds annotate publish'), or a public file."""
+    from harness import calibration
+    from harness import task as loader
+    from harness.calibration import public
+    from harness.errors import UsageError
+    from harness.record import find_runs
+    from harness.scorers.learned import train
+
+    if labels is not None:
+        examples = [one for one in map(public.example, public.read(labels)) if one.labels]
+    else:
+        the_task = loader.load(task)
+        ours = [run for run in find_runs(runs) if run.manifest["task"]["digest"] == the_task.digest]
+        examples = calibration.examples(the_task, ours, against)
+    if not examples:
+        raise UsageError("there are no labels to learn from: give --labels FILE, or runs with votes of people.")
+    made = train(examples, out.name, str(encoder) if encoder else None)
+    made.save(out)
+    sure = {name: f"{head.threshold:.2f}" for name, head in made.heads.items()}
+    print(f"{out}: {len(examples)} replies; abstains below {sure}", file=sys.stderr)
+
+
+@commands.command()
+def damr(
+    file: Annotated[Path, typer.Argument(help="A file of MRBench, V1 or V2.")],
+    form: Form = "text",
+) -> None:
+    """The share of replies with the desired label, by tutor and dimension (percent): MRBench's table, from its file."""
+    from harness.calibration import damr as table
+    from harness.calibration import public
+    from harness.cli.app import print_rows
+
+    found = table.damr(public.read(file))
+    rows = [
+        {"tutor": system, **{name: round(100 * by[name].value, 2) if name in by else None for name in table.DESIRED}}
+        for system, by in sorted(found.items())
+    ]
+    print_rows(rows, ["tutor", *table.DESIRED], form)
+
+
 def _among_people(store: str | None, campaign: str) -> dict[tuple[str, str], float]:
     from harness import annotate
 
@@ -173,5 +224,6 @@ def _interval(what: str, found: Any) -> dict[str, Any]:
     return {"what": what, **values, "n": found.n if found else 0}
 
 
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+def rounded(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for reading: three digits."""
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}

@@ -1,8 +1,9 @@
-"""Training data of an experiment that are made: conversations, preference pairs, and pairs labelled again.
+"""Training data of an experiment that are made: conversations, preference pairs, pairs labelled again, and lessons for a judge.
 
     good:  {conversations: {teacher: good, clusters: 1500, seed: 71}}
     pairs: {pairs: {teacher: [{clusters: 500, seed: 72}], sampled: [{policy: $sft, clusters: 100, seed: 73}]}}
     gold:  {relabelled: $pairs}
+    judge: {lessons: {teacher: [{clusters: 500, seed: 72}], sampled: [{policy: $sft, clusters: 100, seed: 73}]}}
 
 Exercises are like those of the plan's task, from the training split.
 """
@@ -16,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from harness import preferences
+from harness import lessons, preferences
 from harness import task as tasks
 from harness.errors import UsageError, require
 from harness.experiment.runs import sampled_run
@@ -66,8 +67,18 @@ def _relabelled(source: str, task: Task, path: Path) -> Iterator[Row]:
     return preferences.relabelled(read_lines(Path(source)), Rater(temperature=0, flips=0))
 
 
+def _lessons(settings: Mapping[str, Any], task: Task, path: Path) -> Iterator[Row]:
+    found: list[Iterable[Row]] = []
+    for one in settings.get("teacher", ()):
+        found.append(lessons.teacher_lessons(tasks.exercises(task.name, "train", one["clusters"], one["seed"]), task))
+    for one in settings.get("sampled", ()):
+        found.append(lessons.sampled_lessons(*sampled_run(path.with_suffix(""), task.name, one)))
+    return chain.from_iterable(found)
+
+
 MAKERS: Mapping[str, Callable[[Any, Task, Path], Iterator[Row]]] = {
     "conversations": _conversations,
     "pairs": _pairs,
     "relabelled": _relabelled,
+    "lessons": _lessons,
 }

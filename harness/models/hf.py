@@ -136,7 +136,7 @@ class HFModel:
         self._template = chat.require_template(self._tokenizer, str(self._folders.tokenizer))
         self._end = chat.turn_end(self._tokenizer, str(self._folders.tokenizer))
         self._pad = chat.padding(self._tokenizer, self._end, str(self._folders.tokenizer))
-        self._device = _device(options.device)
+        self._device = device(options.device)
         self._dtype = _dtype(options.dtype, self._folders.base, self._device)
 
     def identity(self) -> dict[str, Any]:
@@ -304,7 +304,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _device(name: str) -> str:
+def device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -1,6 +1,7 @@
 """The scorer `judge`: a language model behind an endpoint, asked about each reply by the rubric's criteria.
 
     easyds run ... --scorer judge:model=qwen2.5-72b-instruct,base_url=http://127.0.0.1:8000/v1,concurrency=32
+    easyds run ... --scorer judge:serve=./judge/checkpoint,alias=local,form=short
 
 Judging begins while answers still come. What it said lies in the run folder (`judgements.jsonl`); what could not be
 judged is unscored, with its reason. Several judges may stand beside each other, and beside other scorers.
@@ -9,8 +10,9 @@ judged is unscored, with its reason. Several judges may stand beside each other,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import rubric as rubrics
 from harness.digest import digest
@@ -23,16 +25,23 @@ from harness.scorers.judge.prompt import Question
 from harness.scorers.judge.verdict import UNSURE
 from harness.types import Item, Response, Score
 
+if TYPE_CHECKING:
+    from harness.scorers.judge.local import Server
+
 JUDGEMENTS = "judgements.jsonl"
 
 
 class Judge:
     """Scores by verdicts of a language model. `source` names all that its verdicts depend on: the model, the prompts,
-    the rubric, the criteria."""
+    the rubric, the criteria.
+
+    `model` is a name at an endpoint (`base_url`), `serve` a checkpoint that is served here while the judge is open.
+    """
 
     def __init__(
         self,
-        model: str,
+        model: str | None = None,
+        serve: str | None = None,
         base_url: str | None = None,
         alias: str | None = None,
         form: str = "full",
@@ -41,24 +50,40 @@ class Judge:
         concurrency: int | str = 16,
         max_tokens: int | str = 2000,
     ) -> None:
+        if (model is None) == (serve is None) or (serve and base_url):
+            raise UsageError("a judge is model=NAME (with base_url=URL), or serve=CHECKPOINT without either.")
+        name = public_name(model or serve or "")
         the_rubric = rubrics.load(rubric)
         self.rubric = the_rubric
         self.form = form
         self.asked = prompt.criteria_of(the_rubric, criteria.split(";") if criteria else None)
         self.criteria = tuple(one.id for one in self.asked)
-        self.endpoint = Endpoint(model, base_url, _count(concurrency, "concurrency"), _count(max_tokens, "max_tokens"))
-        self.alias = safe_name(alias, "judge alias") if alias else slug(public_name(model).rsplit("/", 1)[-1])
-        known = [public_name(model), form, prompt.prompts_digest(form), the_rubric.digest, self.criteria]
+        self.endpoint = Endpoint(
+            model or "", base_url, _count(concurrency, "concurrency"), _count(max_tokens, "max_tokens")
+        )
+        self.alias = safe_name(alias, "judge alias") if alias else slug(name.rsplit("/", 1)[-1])
+        which = _weights_digest(serve) if serve else name
+        known = [which, form, prompt.prompts_digest(form), the_rubric.digest, self.criteria]
         self.source = f"judge/{self.alias}@{digest([*known, self.endpoint.max_tokens])[:8]}"
+        self._serve = serve
+        self._server: Server | None = None
         self._desk: Desk | None = None
 
     def open(self, folder: Path | None) -> None:
         """Be ready to ask; what was paid for is kept in `folder`. Raises EnvironmentProblem without a key."""
-        self._desk = Desk(self.endpoint, self.source, folder and folder / JUDGEMENTS)
+        endpoint = self.endpoint
+        if self._serve:
+            from harness.scorers.judge.local import Server
+
+            self._server = Server(self._serve)
+            endpoint = replace(endpoint, model=self._server.model, base_url=self._server.url)
+        self._desk = Desk(endpoint, self.source, folder and folder / JUDGEMENTS)
 
     def close(self) -> None:
         if self._desk is not None:
             self._desk.close()
+        if self._server is not None:
+            self._server.close()
 
     @property
     def desk(self) -> Desk:
@@ -93,6 +118,12 @@ class Judge:
                 if not reason:
                     value = next(float(one["value"]) for one in criterion.labels if one["id"] == verdict.label)
             yield Score(response.item, response.sample, criterion.id, self.source, value, reason, evidence)
+
+
+def _weights_digest(checkpoint: str) -> str:
+    from harness.scorers.judge.local import weights_digest
+
+    return weights_digest(checkpoint)
 
 
 def _count(value: int | str, name: str) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import UsageError
+from harness.scorers.learned import Example
 from harness.types import Language, Message
 
 Form = Literal["mrbench", "bridge", "mathdial", "edubench"]
@@ -65,6 +66,14 @@ def read(path: Path) -> list[HumanLabelled]:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(f"{path}, row {number}: not a row of {form} ({type(error).__name__}: {error}).") from error
     return found
+
+
+def example(row: HumanLabelled) -> Example:
+    """A labelled reply as the scorer `learned` sees it; labels of MRBench's dimensions that are criteria of the rubric."""
+    labels = {CRITERIA[name]: VALUES[str(label)] for name, label in row.labels.items() if name in CRITERIA}
+    student = next((turn.content for turn in reversed(row.dialogue) if turn.role == "user"), "")
+    history = "\n".join(turn.content for turn in row.dialogue)
+    return Example(history, student, row.reply, row.gold, labels, row.problem)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,83 @@
+"""The demo's local judge: trained on lessons whose verdicts are computed, served here, and held against those facts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness import calibration, run, scorers, stages
+from harness import task as tasks
+from harness.board import trust
+from harness.cli.app import print_rows
+from harness.cli.judge import rounded
+from harness.experiment import data
+from harness.experiment.execute import MADE
+from harness.paths import experiments, read_yaml
+from harness.record import Run
+from harness.scorers.judge import Judge, attack
+from harness.types import Task
+
+CHECKPOINT = "checkpoint"
+FACTS = "check/ds-trace"
+ATTACKED = 3
+"""Exercises on which it is attacked"""
+
+
+def judge_demo(folder: Path) -> None:
+    """Train the judge in `folder`/judge, let it score the demo's runs, and print its agreement with the facts and what
+    attacks do to it. What exists is not made again."""
+    settings = read_yaml(experiments() / "judge.yaml")
+    task = tasks.load(settings["task"])
+    spec = {"name": "judge", **settings["scorer"], "serve": str(train(settings, folder)), "alias": "local"}
+    source = scorers.open_scorer(spec).source
+    for name in settings["judged"]:
+        if source not in Run(folder / "runs" / name).manifest.get("scorers", ()):
+            print(f"the local judge scores {name}", file=sys.stderr)
+            run.rescore(folder / "runs" / name, task, [*task.scorers, spec])
+    runs = [Run(folder / "runs" / name) for name in settings["judged"]]
+    found = calibration.as_json(calibration.calibrate(calibration.labelled(task, runs, source, FACTS), task.rubric))
+    print("\nThe local judge against the facts (Cohen's kappa, 95 % interval over problems):")
+    columns = ["criterion", "language", "n", "unscored", "kappa", "kappa_low", "kappa_high", "accuracy", "f1"]
+    print_rows(found, columns, "text")
+    print("\nUnder attack (shift of its score against the same reply without the attack):")
+    columns = ["family", "language", "n", "shift", "low", "high", "unscored", "passed"]
+    print_rows([rounded(row) for row in attacked(spec, task, folder / "runs")["families"]], columns, "text")
+
+
+def train(settings: Mapping[str, Any], folder: Path) -> Path:
+    """The judge's checkpoint, made by the stages `base` and `sft` on lessons like the task's exercises."""
+    sft = folder / json.loads((folder / MADE).read_text(encoding="utf-8"))["shared"]["sft"] / CHECKPOINT
+    place = folder / "judge"
+    lessons = place / "lessons.jsonl"
+    if not lessons.exists():
+        how = json.loads(json.dumps(settings["lessons"]).replace('"$sft"', json.dumps(str(sft))))
+        data.make(lessons, {"lessons": how}, settings["task"])
+    checkpoint = ""
+    for name, given in settings["stages"].items():
+        base = {"base": checkpoint} if checkpoint else {}
+        spec = {**given, **base, "data": str(lessons), "output": str(place / name)}
+        print(f"the local judge trains: {name}", file=sys.stderr)
+        stages.run(stages.Order(name, spec))
+        checkpoint = str(place / name / CHECKPOINT)
+    return Path(checkpoint)
+
+
+def attacked(spec: Mapping[str, Any], task: Task, runs: Path) -> dict[str, Any]:
+    """What the attacks did to the judge; remembered beside the runs."""
+    one = scorers.open_scorer(spec)
+    assert isinstance(one, Judge)
+    known = trust.known(runs, one.source).get("check")
+    if known is None:
+        clusters = list(dict.fromkeys(item.cluster for item in task.items))[:ATTACKED]
+        (runs / trust.FOLDER).mkdir(exist_ok=True)
+        one.open(runs / trust.FOLDER)
+        try:
+            findings = list(attack.check(one, [item for item in task.items if item.cluster in clusters]))
+            known = attack.as_json(one, findings, attack.parsed_as_verdict(one, attack.payloads(one)))
+        finally:
+            one.close()
+        trust.remember(runs, one.source, check=known)
+    return known
