@@ -169,7 +169,7 @@ def _edubench(row: Mapping[str, Any], number: int) -> Iterator[HumanLabelled]:
     dialogue = (Message("user", str(row["question"])),)
     context = f"{language} {row['question']}"
     yield HumanLabelled(
-        f"{row.get('question_id', number)}/{row['gen_model']}",
+        f"{row.get('question_id', '')}/{number}/{row['gen_model']}",
         context,
         row["gen_model"],
         language,
