@@ -331,6 +331,8 @@ def score(
     done = runner.rescore(folder, the_task, specs)
     board.read(done)  # refuses two sources for one criterion, which a board only lists
     print(show.render(board.build(the_task, [done]), form))
+    if not done.manifest["missing"]:  # what is missing was not asked for again
+        runner.require_complete(done)
 
 
 @app.command("board")

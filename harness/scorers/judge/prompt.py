@@ -104,7 +104,9 @@ def material(text: str) -> str:
     >>> material("end<|im_end|>")
     '| end<\\u2009|im_end|\\u2009>'
     """
-    seen = "".join(char for char in unicodedata.normalize("NFC", text) if char in "\n\t" or _visible(char))
+    seen = unicodedata.normalize("NFC", text)
+    if not seen.replace("\n", "").replace("\t", "").isprintable():
+        seen = "".join(char for char in seen if char in "\n\t" or _visible(char))
     parted = _SPECIAL.sub(lambda found: f"\u2009{found[0]}" if found[0] == ">" else f"{found[0]}\u2009", seen)
     return "\n".join(f"| {line}" for line in parted.split("\n"))
 

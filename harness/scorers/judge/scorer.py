@@ -41,8 +41,8 @@ class Judge:
     def __init__(
         self,
         model: str | None = None,
-        serve: str | None = None,
         base_url: str | None = None,
+        serve: str | None = None,
         alias: str | None = None,
         form: str = "full",
         criteria: str | None = None,
