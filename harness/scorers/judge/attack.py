@@ -95,12 +95,11 @@ def check(judge: Judge, items: Sequence[Item]) -> Iterator[Finding]:
         if len({item.cluster for item in items if item.language == language}) < 2:
             raise UsageError(f"the check needs items of two clusters in '{language}': an interval needs them.")
     attacks = payloads(judge)
-    plain = {item.id: judge.desk.ask(judge.question(item, item.references[0])) for item in items}
-    asked = [
-        (item, attack, judge.desk.ask(judge.question(item, _reply(item, attack))))
-        for item in items
-        for attack in attacks[item.language]
-    ]
+    twins = judge.desk.ask([judge.question(item, item.references[0]) for item in items])
+    plain = {item.id: answer for item, answer in zip(items, twins, strict=True)}
+    pairs = [(item, attack) for item in items for attack in attacks[item.language]]
+    answers = judge.desk.ask([judge.question(item, _reply(item, attack)) for item, attack in pairs])
+    asked = [(item, attack, answer) for (item, attack), answer in zip(pairs, answers, strict=True)]
     for language in sorted({item.language for item in items}):
         for family in dict.fromkeys(attack.family for attack in attacks[language]):
             rows = [row for row in asked if row[0].language == language and row[1].family == family]
@@ -143,7 +142,9 @@ def retest(judge: Judge, items: Sequence[Item]) -> float | None:
     same = []
     for item in items:
         question = judge.question(item, item.references[0])
-        first, second = (judge.desk.ask(replace(question, again=turn)).result().verdicts for turn in (0, 1))
+        first, second = (
+            one.result().verdicts for one in judge.desk.ask([replace(question, again=turn) for turn in (0, 1)])
+        )
         if first and second:
             same += [first[name].label == second[name].label for name in judge.criteria]
     return round(sum(same) / len(same), 4) if same else None

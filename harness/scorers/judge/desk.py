@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
@@ -36,6 +37,8 @@ PAUSE_S = 0.5
 WAIT_S = 300.0
 """Longest that one question waits for its turn after refusals, and longest Retry-After that is kept to"""
 TIMEOUT_S = 120.0
+STAGGER_S = 0.002
+"""Pause between the first questions: replies that come all at once wait for each other, wave after wave"""
 KEYS = ("EASYDS_JUDGE_KEY", "OPENAI_API_KEY")
 _HINTS = {
     400: "It does not take such a request: is the model one for chat, and long enough?",
@@ -156,18 +159,27 @@ class Desk:
         self._thread.start()
         self._client, self._width = self._on_loop(self._open(url or DEFAULT_URL, key))
 
-    def ask(self, question: Question) -> Future[Answer]:
-        """The answer to come. A question that was asked before (in this call or by the journal) is not asked again.
+    def ask(self, questions: Sequence[Question]) -> list[Future[Answer]]:
+        """The answers to come. A question that was asked before (by this desk, or by the journal) is not asked again.
 
         Raises EnvironmentProblem once the endpoint has refused for good; what was paid for is kept.
         """
         if self._fatal is not None:
             raise self._fatal
-        key = question.key
-        if key not in self._asked:
-            self.account.asked += 1
-            self._asked[key] = asyncio.run_coroutine_threadsafe(self._answer(question, key), self._loop)
-        return self._asked[key]
+        keys = [question.key for question in questions]
+        new = {key: question for key, question in zip(keys, questions) if key not in self._asked}
+        self.account.asked += len(new)
+        self._asked |= {key: Future() for key in new}
+        self._loop.call_soon_threadsafe(self._begin, new)
+        return [self._asked[key] for key in keys]
+
+    def _begin(self, questions: Mapping[str, Question]) -> None:
+        for number, (key, question) in enumerate(questions.items()):
+            self._loop.call_later(STAGGER_S * min(number, self._width.limit), self._start, key, question)
+
+    def _start(self, key: str, question: Question) -> None:
+        task = self._loop.create_task(self._answer(question, key))
+        task.add_done_callback(partial(_settle, self._asked[key]))
 
     def close(self) -> None:
         """Stop asking, and make the journal durable."""
@@ -312,6 +324,15 @@ class Desk:
         if self._journal is not None:
             self._journal.append(row)
         return row
+
+
+def _settle(future: Future[Answer], task: asyncio.Task[Answer]) -> None:
+    if task.cancelled():
+        future.cancel()
+    elif error := task.exception():
+        future.set_exception(error)
+    else:
+        future.set_result(task.result())
 
 
 def _text(value: Any) -> str:

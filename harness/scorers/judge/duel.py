@@ -59,18 +59,18 @@ def duel(judge: Judge, items: Mapping[str, Item], x: Sequence[Response], y: Sequ
     """Compare the first samples of two systems on their common items. Replies that are the same tie unasked."""
     replies_x, replies_y = ({one.item: one.text for one in some if one.sample == 0} for some in (x, y))
     criterion = judge.rubric.criteria[PREFERENCE]
-    asked: list[tuple[Item, tuple[Future[Answer], Future[Answer]] | None]] = []
+    asked: list[tuple[Item, list[Future[Answer]] | None]] = []
     for name in (name for name in items if name in replies_x and name in replies_y):
         item, a, b = items[name], replies_x[name], replies_y[name]
         same = a.strip() == b.strip()
         pair = ((item, a, b), (item, b, a))
         questions = [pairwise(*one, criterion) for one in pair]
-        asked.append((item, None if same else (judge.desk.ask(questions[0]), judge.desk.ask(questions[1]))))
+        asked.append((item, None if same else judge.desk.ask(questions)))
     bouts = [_bout(item, answers, len(replies_x[item.id]) - len(replies_y[item.id])) for item, answers in asked]
     return _summary(bouts)
 
 
-def _bout(item: Item, answers: tuple[Future[Answer], Future[Answer]] | None, longer: int) -> Bout:
+def _bout(item: Item, answers: list[Future[Answer]] | None, longer: int) -> Bout:
     if answers is None:
         return Bout(item.id, item.cluster, None, None, "tie", longer)
     first, second = (_label(answer.result()) for answer in answers)

@@ -96,12 +96,12 @@ class Judge:
 
     def offer(self, item: Item, response: Response) -> None:
         """Begin to judge a response; `score` takes up what was begun."""
-        self.desk.ask(self.question(item, response.text))
+        self.desk.ask([self.question(item, response.text)])
 
     def score(self, items: Mapping[str, Item], responses: Sequence[Response]) -> Iterator[Score]:
         """One score for each criterion of each response. Raises EnvironmentProblem once the endpoint refuses for good."""
-        waiting = [(one, self.desk.ask(self.question(items[one.item], one.text))) for one in responses]
-        for response, answer in waiting:
+        answers = self.desk.ask([self.question(items[one.item], one.text) for one in responses])
+        for response, answer in zip(responses, answers, strict=True):
             yield from self._scores(response, answer.result())
 
     def account(self) -> dict[str, Any]:
