@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -112,13 +113,21 @@ def test_j1_width_halves_and_grows_again() -> None:
     assert width.limit == 8
 
 
-@pytest.mark.parametrize("fault", [500, 502, 503, "reset", "not json"])
-def test_j2_server_in_trouble_is_asked_again(cli: Cli, serve: Any, task_file: Path, runs: Path, fault: Any) -> None:
+@pytest.mark.parametrize("fault", [500, 502, 503, "reset", "silence", "not json"])
+def test_j2_server_in_trouble_is_asked_again(
+    cli: Cli, serve: Any, task_file: Path, runs: Path, fault: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "TIMEOUT_S", 0.5)
+
     def behave(handler: Handler, request: dict[str, Any], attempt: int) -> None:
         if attempt > 2:
             handler.whole(verdict(request))
         elif fault == "reset":
-            handler.connection.close()
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            handler.close_connection = True
+        elif fault == "silence":
+            time.sleep(1.5)
+            handler.close_connection = True
         elif fault == "not json":
             handler.send(200, b"<html>busy</html>")
         else:
