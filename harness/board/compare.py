@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from harness.board.metric import Frame, rubric_values
+from harness.board.metric import CORRECTED, Frame, corrected, people_values, rubric_values
 from harness.board.rows import misshapen, plain, shortcoming
 from harness.board.table import Table, read
 from harness.errors import EasyDSError, UsageError, unknown
 from harness.record import Run
 from harness.stats.compare import holm, paired_difference
+from harness.stats.correction import PredictionPowered
 from harness.stats.intervals import Floats, t_quantile
 from harness.stats.power import detectable
 from harness.types import Item, Task
@@ -41,6 +42,8 @@ class Comparison:
     `p` is corrected by Holm over all comparisons made together, `p_raw` is not; the interval is the 95 % interval of
     this one difference. `verdict`: better, worse or tie, said of `a`; "not compared" (all numbers None) with fewer than
     two common clusters. `detectable`: the difference that would be found with 80 % power after Holm's worst case.
+    `corrected`: the difference with people's labels of some of the items taken in (PPI++ on paired differences), where
+    both runs have them; its `labelled` counts the items.
     """
 
     a: str
@@ -57,6 +60,7 @@ class Comparison:
     n: int = 0
     clusters: int = 0
     detectable: float | None = None
+    corrected: PredictionPowered | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +120,19 @@ def compare(
     if not metrics and not shared:
         raise UsageError(f"{', '.join(one.name for one in systems)} have no metric in common. Name one with --metric.")
     found = {metric: values(task, frame, systems, metric) for metric in metrics or shared}
+    said = [people_values(one.run, frame, task.rubric)[1] for one in systems]
     cases = [
-        (systems[i].name, systems[j].name, metric, name, rows[i], rows[j], members)
+        (systems[i].name, systems[j].name, metric, name, rows[i], rows[j], members, _gap(said[i], said[j], metric))
         for metric, rows in found.items()
         for name, members in _slices(task, by)
         for i, j in combinations(range(len(systems)), 2)
     ]
     return _corrected([_one(frame, *case) for case in cases])
+
+
+def _gap(first: Mapping[str, Floats], second: Mapping[str, Floats], metric: str) -> Floats | None:
+    """What people say is between two systems on each item."""
+    return first[metric] - second[metric] if metric in CORRECTED and metric in first and metric in second else None
 
 
 def values(task: Task, frame: Frame, systems: Sequence[Contestant], metric: str) -> list[Floats]:
@@ -183,7 +193,15 @@ def level(item: Item, by: str) -> str:
 
 
 def _one(
-    frame: Frame, a: str, b: str, metric: str, part: str, first: Floats, second: Floats, members: np.ndarray
+    frame: Frame,
+    a: str,
+    b: str,
+    metric: str,
+    part: str,
+    first: Floats,
+    second: Floats,
+    members: np.ndarray,
+    people: Floats | None,
 ) -> Comparison:
     """One pair before correction; its verdict is open."""
     common = members & np.isfinite(first) & np.isfinite(second)
@@ -191,20 +209,23 @@ def _one(
     if len(np.unique(clusters)) < 2:
         return Comparison(a, b, metric, part, "not compared", n=int(common.sum()), clusters=len(np.unique(clusters)))
     pair = paired_difference(first[common], second[common], clusters)
-    return Comparison(
+    made = Comparison(
         a, b, metric, part, "", pair.value, pair.low, pair.high, None, pair.p, pair.method, pair.n, pair.clusters
     )
+    if people is None:
+        return made
+    return replace(made, corrected=corrected(people[common], (first - second)[common], clusters))
 
 
 def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
     made = [one for one in found if one.p_raw is not None]
-    corrected = dict(zip(map(id, made), holm([one.p_raw or 0.0 for one in made]) if made else ()))
+    by_holm = dict(zip(map(id, made), holm([one.p_raw or 0.0 for one in made]) if made else ()))
     result = []
     for one in found:
         if one.p_raw is None or one.difference is None or one.high is None:
             result.append(one)
             continue
-        p = float(corrected[id(one)])
+        p = float(by_holm[id(one)])
         ahead = (one.difference > 0) != (one.metric in LOWER_IS_BETTER)
         verdict = "tie" if p > ALPHA else "better" if ahead else "worse"
         error = (one.high - one.difference) / t_quantile(0.95, one.clusters - 1)

@@ -12,8 +12,8 @@ import numpy as np
 from harness.board.table import Bools, Ints, Table, of_scores
 from harness.errors import UsageError
 from harness.record import Run
-from harness.stats.correction import prediction_powered_mean
-from harness.stats.intervals import Floats, clustered_table
+from harness.stats.correction import PredictionPowered, prediction_powered_mean, rogan_gladen
+from harness.stats.intervals import Floats, cluster_codes, clustered_error, clustered_table
 from harness.stats.quantiles import quantile
 from harness.types import Rubric, Task
 
@@ -163,14 +163,15 @@ def metrics(run: Run, table: Table, frame: Frame, rubric: Rubric) -> tuple[dict[
         means = {name: frame.per_item(rows[table.answered], values) for name, values in rates.items()}
         summaries = _summaries(frame, means, rates, rates=set(means) - {"gold_score"})
         found |= {f"{name}@{source.partition('@')[0]}": one for name, one in summaries.items()}
-    found |= _people(run, frame, rubric, per_item)
+    found |= _people(run, frame, rubric, per_item | {name: criteria[name] for name in gates})
     return found | _costs(table) | _throughput(run.manifest), per_item
 
 
 def _people(run: Run, frame: Frame, rubric: Rubric, per_item: Mapping[str, Floats]) -> dict[str, Metric]:
     """What people said of the run: satisfaction, `NAME_people` (their labels alone) and, where the run's own scores
 
-    have the same metric, `NAME_corrected`: the scores of all items, corrected by the labels of some (PPI++).
+    have the same metric, `NAME_corrected`: the scores of all items, corrected by the labels of some (PPI++; gates, which
+    are yes or no, by Rogan and Gladen).
     """
     table, people = people_values(run, frame, rubric)
     if table is None:
@@ -183,6 +184,10 @@ def _people(run: Run, frame: Frame, rubric: Rubric, per_item: Mapping[str, Float
         found[key] = replace(one, unscored=count - one.n)
     for name in CORRECTED:
         if name in people and name in per_item and (made := _corrected(people[name], per_item[name], frame.clusters)):
+            found[f"{name}_corrected"] = made
+    for name in sorted(set(table.values) & set(per_item) - set(people)):
+        labels = frame.per_item(frame.rows(table), table.values[name])
+        if made := _corrected_gate(labels, per_item[name], frame.clusters):
             found[f"{name}_corrected"] = made
     return found
 
@@ -202,12 +207,50 @@ def people_values(run: Run, frame: Frame, rubric: Rubric) -> tuple[Table | None,
 
 def _corrected(people: Floats, judged: Floats, clusters: Ints) -> Metric | None:
     """The judged mean over all items, corrected by people's labels of some; None with fewer than three of their clusters."""
+    made = corrected(people, judged, clusters)
+    if made is None:
+        return None
+    value, low, high = (min(1.0, max(0.0, end)) for end in (made.value, made.low, made.high))
+    return Metric(value, low, high, made.labelled)
+
+
+def corrected(people: Floats, judged: Floats, clusters: Ints) -> PredictionPowered | None:
+    """PPI++ of a value of each item (NaN where there is none): judged for all, said by people for some.
+
+    None with fewer than three clusters of people's, or no item that only the judge has.
+    """
     both, rest = ~np.isnan(people) & ~np.isnan(judged), np.isnan(people) & ~np.isnan(judged)
     if len(np.unique(clusters[both])) < 3 or not rest.any():
         return None
-    made = prediction_powered_mean(people[both], judged[both], judged[rest], clusters[both], clusters[rest])
-    value, low, high = (min(1.0, max(0.0, end)) for end in (made.value, made.low, made.high))
-    return Metric(value, low, high, made.labelled)
+    return prediction_powered_mean(people[both], judged[both], judged[rest], clusters[both], clusters[rest])
+
+
+def _corrected_gate(people: Floats, judged: Floats, clusters: Ints) -> Metric | None:
+    """The rate of a gate behind a judge that errs; None where people or judge are in two minds, or it is no better than
+    chance, or people have not seen both kinds."""
+    decided = (judged == 0) | (judged == 1)
+    both, rest = decided & ((people == 0) | (people == 1)), decided & np.isnan(people)
+    good, bad = both & (people == 1), both & (people == 0)
+    if not rest.any():
+        return None
+    p, n = float(judged[rest].mean()), int(rest.sum())
+    spread, effect = p * (1 - p) / n, 1.0
+    if spread > 0 and len(np.unique(clusters[rest])) > 1:
+        codes, count = cluster_codes(clusters[rest], n)
+        effect = max(1.0, clustered_error(judged[rest], codes, count) ** 2 / spread)
+    try:
+        made = rogan_gladen(
+            int(judged[rest].sum()),
+            n,
+            int(judged[good].sum()),
+            int(good.sum()),
+            int((judged[bad] == 0).sum()),
+            int(bad.sum()),
+            design_effect=effect,
+        )
+    except ValueError:
+        return None
+    return Metric(made.value, made.low, made.high, int(both.sum()))
 
 
 def _summaries(

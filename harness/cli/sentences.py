@@ -46,6 +46,9 @@ def sentence(one: Comparison, rubric: Rubric) -> str:
     text = f"{place}: {said}: {factor * one.difference:+.{digits}f}{unit} {basis}."
     if one.detectable is not None:
         text += f" Below {shown(one.detectable)}{unit} a difference would probably not be seen here."
+    if one.corrected is not None:
+        made = one.corrected
+        text += f" With people's labels of {made.labelled} items: {factor * made.value:+.{digits}f}{unit} [{shown(made.low)}, {shown(made.high)}]."
     return text
 
 

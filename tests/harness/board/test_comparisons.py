@@ -14,9 +14,11 @@ from support import BAD, GOOD, SOME, item_row, make_task, record
 from harness import board, task
 from harness.board.compare import METRICS
 from harness.cli.sentences import sentence
+from harness.digest import text_digest
 from harness.errors import UsageError
 from harness.record import find_runs
 from harness.stats.compare import holm, paired_difference
+from harness.stats.correction import rogan_gladen
 from harness.stats.intervals import t_quantile
 from harness.stats.power import detectable, power_of
 from harness.types import Score, Task
@@ -157,3 +159,51 @@ def test_on_the_command_line(cli: Callable[..., Any], pairs: Task, tmp_path: Pat
     assert {row["slice"] for row in data["comparisons"]} == {"language=en", "language=zh"}
     assert data["runs"]["second"] == "second"
     assert cli(*args, "--format", "xml").code == 2
+
+
+def say(runs: Path, name: str, labels: dict[int, dict[str, float]]) -> None:
+    """What people said of some responses of a run, beside it."""
+    run = next(one for one in find_runs(runs) if one.manifest["system"] == name)
+    texts = {one.item: text_digest(one.text) for one in run.responses()}
+    items = list(texts)
+    rows = [
+        {"item": items[i], "sample": 0, "criterion": criterion, "source": "human/test", "value": value, "reason": ""}
+        | {"evidence": {"text": texts[items[i]], "votes": 1}}
+        for i, some in labels.items()
+        for criterion, value in some.items()
+    ]
+    (run.folder / "people.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def test_people_correct_the_difference(pairs: Task, runs: Path) -> None:
+    """The checks put a far before b; people who saw twenty items find no difference: the corrected interval holds 0."""
+    record(runs, pairs, "a", lambda i, _: GOOD)
+    record(runs, pairs, "b", lambda i, _: BAD if i % 2 else GOOD)
+    plain = {one.metric: one for one in made(pairs, runs, "a", "b")}["guidance_accuracy"]
+    assert plain.corrected is None
+    for name in ("a", "b"):
+        say(runs, name, dict.fromkeys(range(0, 80, 4), GOOD) | {i + 1: GOOD for i in range(0, 80, 4)})
+    one = {one.metric: one for one in made(pairs, runs, "a", "b")}["guidance_accuracy"]
+    assert one.difference == plain.difference == pytest.approx(0.5)
+    assert one.corrected is not None
+    assert (one.corrected.value, one.corrected.labelled) == (pytest.approx(0.0), 40)
+    assert "With people's labels of 40 items: +0.0 points" in sentence(one, pairs.rubric)
+
+
+def test_gate_behind_a_judge_that_errs_is_corrected(pairs: Task, runs: Path) -> None:
+    """The checks pass G1 always or never; people find it wrong in a fifth of what was passed: Rogan and Gladen's rate."""
+    record(runs, pairs, "a", lambda i, _: GOOD if i % 4 else GOOD | {"G1": 0.0})
+    seen = range(0, 40)
+    people = {i: {"G1": 1.0 if i % 4 and i % 5 else 0.0} for i in seen}
+    say(runs, "a", people)
+    row = board.from_folder(pairs, runs).rows[0]
+    judged = [float(bool(i % 4)) for i in range(80)]
+    good = [i for i in seen if people[i]["G1"] == 1]
+    bad = [i for i in seen if people[i]["G1"] == 0]
+    wanted = rogan_gladen(int(sum(judged[40:])), 40, len(good), len(good), sum(judged[i] == 0 for i in bad), len(bad))
+    found = row.metrics["G1_corrected"]
+    assert (found.value, found.n) == (pytest.approx(wanted.value), 40)
+    assert row.metrics["G1"].value == 0.75
+    assert found.value < 0.7
+    assert found.low is not None
+    assert found.low <= wanted.low + 1e-9
