@@ -35,6 +35,9 @@ TITLES = {
 }
 """Columns of the table, in order; a board's other metrics stand in json and csv."""
 
+BESIDE = "guidance_accuracy@"
+"""The headline as a further judge sees it has a column too."""
+
 NOTES = """\
 accuracy: gates G1-G3 pass and D3 is yes or to some extent (strict: yes; full: D1 = D2 = D3 = D5 = yes). relevance: \
 D7 is yes. gates: G1-G3 pass. gold: 0 if a gate fails, else mean(D1..D6)/2. [ ] 95 % interval, clustered by problem. \
@@ -79,8 +82,10 @@ def rank(row: Row) -> str:
 def _table(board: Board) -> tuple[list[str], list[list[str]]]:
     """Header, and the cells of the rows that have numbers and are not superseded."""
     shown = [row for row in board.rows if row.metrics and not row.note.startswith("superseded")]
-    columns = [name for name in TITLES if any(name in row.metrics for row in shown)]
-    header = ["rank", "ties", "system", *(TITLES[name] for name in columns), "n"]
+    known = {name for row in shown for name in row.metrics}
+    columns = [name for name in TITLES if name in known]
+    columns += sorted(name for name in known if name.startswith(BESIDE))
+    header = ["rank", "ties", "system", *(_title(name) for name in columns), "n"]
     body = []
     for row in shown:
         n = max(
@@ -90,6 +95,11 @@ def _table(board: Board) -> tuple[list[str], list[list[str]]]:
         cells = (cell(name, row.metrics.get(name)) for name in columns)
         body.append([rank(row), "".join(row.groups) or "-", printable(row.system) + _mark(row), *cells, str(n)])
     return header, body
+
+
+def _title(name: str) -> str:
+    metric, at, source = name.partition("@")
+    return f"{TITLES[metric]} {at}{source}".rstrip()
 
 
 def _mark(row: Row) -> str:

@@ -20,6 +20,7 @@ from support import make_task, manifest, only_run, read_jsonl
 
 from harness import task as tasks
 from harness.board import build, trust
+from harness.cli.show import render
 from harness.record import Run
 from harness.scorers.judge import JUDGEMENTS, Judge, desk
 from harness.scorers.judge.prompt import material, pairwise, pointwise
@@ -297,7 +298,9 @@ def test_two_judges_stand_side_by_side(cli: Cli, serve: Any, task_file: Path, ru
     kind, strict = serve(good), serve(lambda handler, request, attempt: handler.whole(verdict(request, D3="no")))
     scorers = ("--scorer", spec(kind, alias="kind"), "--scorer", spec(strict, alias="strict"))
     assert cli("run", "-m", "control/reference", "-t", task_file, "--runs", runs, *scorers).code == 0
-    row = build(tasks.load(str(task_file)), [Run(only_run(runs))]).rows[0]
+    table = build(tasks.load(str(task_file)), [Run(only_run(runs))])
+    assert "accuracy @judge/strict" in render(table, "text")
+    row = table.rows[0]
     assert row.metrics["guidance_accuracy"].value == 1.0
     assert row.metrics["guidance_accuracy@judge/strict"].value == 0.0
     assert row.rank is None
