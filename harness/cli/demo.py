@@ -19,13 +19,13 @@ def run_demo(folder: Path, full: bool) -> None:
     `full` adds a local judge beside the checks.
     """
     carry_out(experiments() / "demo.yaml", folder, None)
+    report.write(folder, folder / "report")
     if full:
         from harness.cli.local_judge import judge_demo
 
         judge_demo(folder)
     task: Task = loader.load("ds-trace-demo")
     print(show.render(board.from_folder(task, folder / "runs"), "text"))
-    report.write(folder, folder / "report")
     print(
         f"report: {folder / 'report' / 'report.html'}; the board again: easyds board --task {task.name} "
         f"--runs {folder / 'runs'}; in the browser: easyds app --runs {folder / 'runs'}",

@@ -13,6 +13,7 @@ from harness import task as tasks
 from harness.board import trust
 from harness.cli.app import print_rows
 from harness.cli.judge import rounded
+from harness.cli.watch import Follow
 from harness.experiment import data
 from harness.experiment.execute import MADE
 from harness.paths import experiments, read_yaml
@@ -60,7 +61,8 @@ def train(settings: Mapping[str, Any], folder: Path) -> Path:
         base = {"base": checkpoint} if checkpoint else {}
         spec = {**given, **base, "data": str(lessons), "output": str(place / name)}
         print(f"the local judge trains: {name}", file=sys.stderr)
-        stages.run(stages.Order(name, spec))
+        with Follow(name) as follow:
+            stages.run(stages.Order(name, spec), follow)
         checkpoint = str(place / name / CHECKPOINT)
     return Path(checkpoint)
 
