@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,10 +75,21 @@ def _pack(run: Run, target: Path) -> bool:
         if not (target / name).exists() or (target / name).read_bytes() != packed:
             (target / name).write_bytes(packed)
             changed = True
-    if not (target / MANIFEST).exists() or Run(target).manifest != run.manifest:
-        write_json(target / MANIFEST, run.manifest)
+    manifest = {**run.manifest, "model": without_place(run.manifest["model"])}
+    if not (target / MANIFEST).exists() or Run(target).manifest != manifest:
+        write_json(target / MANIFEST, manifest)
         changed = True
     return changed
+
+
+def without_place(model: str) -> str:
+    """A model's name without where a local checkpoint lies: its last two folders stay. Others' disks are not ours to tell.
+
+    >>> without_place("hf//home/ann/out/dpo-0/checkpoint")
+    'hf/./dpo-0/checkpoint'
+    """
+    found = re.match(r"(.+?/)([/.~].*)$", model)
+    return found[1] + "./" + "/".join(Path(found[2]).parts[-2:]) if found else model
 
 
 def merge(source: Path, root: Path) -> tuple[list[str], list[str]]:

@@ -172,3 +172,25 @@ def test_merge_refuses_what_cannot_be_read_and_nothing(small: Task, several: Pat
 def test_half_copied_run_is_no_run(several: Path) -> None:
     shutil.copytree(several / "a1", several / ".a9.tmp")
     assert {run.id for run in scan(several)[0]} == {"a1", "a2", "b", "c", "d", "o"}
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("hf//home/ann/out/stages/dpo-0/checkpoint", "hf/./dpo-0/checkpoint"),
+        ("hf/./checkpoint", "hf/./checkpoint"),
+        ("hf/~/secret/place/sft/adapter", "hf/./sft/adapter"),
+        ("best-of/8//home/ann/reward-0/checkpoint", "best-of/8/./reward-0/checkpoint"),
+        ("hf/Qwen/Qwen2.5-7B-Instruct", "hf/Qwen/Qwen2.5-7B-Instruct"),
+        ("control/reference", "control/reference"),
+    ],
+)
+def test_where_a_checkpoint_lies_is_not_published(
+    small: Task, runs: Path, tmp_path: Path, model: str, shown: str
+) -> None:
+    record(runs, small, "a", lambda *_: GOOD, name="a")
+    with RunWriter(runs / "a") as run:
+        run.update(model=model)
+    publish(small, runs, tmp_path / "leaderboards")
+    assert Run(tmp_path / "leaderboards" / "small" / "a").manifest["model"] == shown
+    assert Run(runs / "a").manifest["model"] == model
