@@ -28,7 +28,7 @@ def lead(board: Board, ranked: Sequence[Row]) -> None:
 
 def picture(ranked: Sequence[Row], rubric: Rubric) -> None:
     """The chosen metric with intervals, and beside it the rank ranges."""
-    measured = [name for name in (*numbers.QUALITY, *numbers.COST) if any(name in row.metrics for row in ranked)]
+    measured = numbers.quality(ranked) + [name for name in numbers.COST if any(name in row.metrics for row in ranked)]
     name = choose(say("metric"), measured, "metric", text=numbers.title)
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -110,7 +110,7 @@ def _show(cells: Sequence[Mapping[str, object]], alt: str) -> None:
 def apart(board: Board, rubric: Rubric) -> None:
     """What is not ranked: oracle arms with their numbers, other runs with the reason, folders that cannot be read."""
     if oracles := [row for row in board.rows if row.oracle and row.metrics]:
-        table(oracles, numbers.QUALITY, rubric, "overview.oracles")
+        table(oracles, numbers.quality(oracles), rubric, "overview.oracles")
         st.caption(say("overview.oracles.note"))
     if others := [row for row in board.rows if not row.rank and not row.oracle]:
         st.subheader(say("overview.unranked"), anchor=False)
@@ -160,7 +160,7 @@ def main() -> None:
         lead(board, ranked)
         picture(ranked, rubric)
         targets(ranked, rubric)
-        table(ranked, numbers.QUALITY, rubric, "overview.quality")
+        table(ranked, numbers.quality(ranked), rubric, "overview.quality")
         table(ranked, numbers.COST, rubric, "overview.cost")
     else:
         st.info(say("overview.nobody"), icon=":material/info:")

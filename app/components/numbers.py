@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.components.charts import Bar
+from app.components.text import line
 from app.components.words import known, say
-from harness.board import RATES, Comparison, Metric
+from harness.board import RATES, Comparison, Metric, Row
 from harness.types import Rubric
 
 QUALITY = (
@@ -24,8 +27,25 @@ COST = (
 )
 
 
+PEOPLE, CORRECTED = "_people", "_corrected"
+
+
+def plain_name(name: str) -> str:
+    """The metric behind what people or a further judge say of it (`NAME_people`, `NAME_corrected`, `NAME@judge/…`)."""
+    return name.partition("@")[0].removesuffix(PEOPLE).removesuffix(CORRECTED)
+
+
+def quality(rows: Sequence[Row]) -> list[str]:
+    """The metrics of quality that some row has: each followed by what people and further judges say of it."""
+    known_names = {name for row in rows for name in row.metrics}
+    derived = [name for name in sorted(known_names) if plain_name(name) != name]
+    wanted = [one for name in QUALITY for one in (name, *(other for other in derived if plain_name(other) == name))]
+    return [name for name in (*wanted, "satisfaction") if name in known_names]
+
+
 def is_rate(name: str, rubric: Rubric | None) -> bool:
     """Whether a metric is a share, written in percent."""
+    name = plain_name(name)
     if name in RATES:
         return True
     return bool(rubric and name in rubric.criteria and rubric.criteria[name].kind == "gate")
@@ -51,15 +71,26 @@ def unit(name: str, rubric: Rubric | None) -> str:
 
 
 def title(name: str) -> str:
-    return known("metric", name)
+    return _with_origin(known("metric", plain_name(name)), name)
 
 
 def heading(name: str, rubric: Rubric | None) -> str:
     """A short title with its unit, for the head of a column."""
     sign = unit(name, rubric)
-    short = known("short", name)
-    text = title(name) if short == name else short
+    base = plain_name(name)
+    short = known("short", base)
+    text = _with_origin(known("metric", base) if short == base else short, name)
     return f"{text} ({sign})" if sign else text
+
+
+def _with_origin(text: str, name: str) -> str:
+    """A title with who says it, where it is not the run's own scorers."""
+    metric, _, source = name.partition("@")
+    if source:
+        return f"{text} · {line(source)}"
+    origin = next((key for key in (PEOPLE, CORRECTED) if metric.endswith(key)), "")
+    said = known("origin", origin.strip("_"))
+    return f"{text} · {said}" if origin else text
 
 
 def written(name: str, metric: Metric | None, rubric: Rubric | None, *, bare: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
     def open_page(page: str, lang: str, place: tuple[Path, Path], **query: str | list[str]) -> AppTest:
         monkeypatch.setenv("EASYDS_APP_RUNS", str(place[0]))
         monkeypatch.setenv("EASYDS_APP_TASK", str(place[1]))
+        if "EASYDS_APP_LEADERBOARDS" not in os.environ:  # the project's own published boards are not this test's
+            monkeypatch.setenv("EASYDS_APP_LEADERBOARDS", str(place[0].parent / "leaderboards"))
         at = AppTest.from_file(ENTRY, default_timeout=60)
         at.query_params["lang"] = lang
         for name, value in query.items():

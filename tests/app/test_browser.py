@@ -37,7 +37,8 @@ def served(place: Place) -> Iterator[tuple[str, int]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = ("app", "--runs", place[0], "--task", place[1], "--port", str(port))
+    boards = place[0].parent / "leaderboards"  # not the project's own
+    arguments = ("app", "--runs", place[0], "--task", place[1], "--leaderboards", boards, "--port", str(port))
     process = subprocess.Popen(command(*arguments), start_new_session=True)
     try:
         for _ in range(600):

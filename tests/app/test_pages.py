@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from app.components.text import visible
 from app.components.words import catalogue
 from harness import board, task
+from harness.digest import text_digest
 from harness.record import find_runs
 
 Place = tuple[Path, Path]
@@ -273,3 +274,39 @@ def test_task_that_is_not_given_is_an_error_line(opened: Open, shown: Place, tmp
     at = opened("overview", "en", (shown[0], tmp_path / "missing.yaml"))
     assert not at.exception
     assert "missing.yaml does not exist" in at.code[0].value
+
+
+@pytest.mark.parametrize(
+    ("lang", "people", "corrected"),
+    [
+        ("zh", "仅人工评分", "经人工评分校正"),
+        ("en", "people's labels alone", "corrected by people's labels"),
+    ],
+)
+def test_overview_names_what_people_say(
+    opened: Open, shown: Place, tmp_path: Path, lang: str, people: str, corrected: str
+) -> None:
+    runs = Path(shutil.copytree(shown[0], tmp_path / "runs"))
+    run = find_runs(runs)[0]
+    labels = {"G1": 1.0, "G2": 1.0, "G3": 1.0, "D3": 2.0, "satisfaction": 4.0}
+    rows = [
+        {
+            "item": one.item,
+            "sample": one.sample,
+            "criterion": name,
+            "source": "human/test",
+            "value": value,
+            "reason": "",
+        }
+        | {"evidence": {"text": text_digest(one.text), "votes": 1}}
+        for one in [one for one in run.responses() if one.sample == 0][:4]
+        for name, value in labels.items()
+    ]
+    (run.folder / "people.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    at = opened("overview", lang, (runs, shown[1]))
+    assert not at.exception
+    heads = {str(head) for frame in at.dataframe for head in frame.value.columns}
+    assert any(people in head for head in heads), heads
+    assert any(catalogue(lang)["metric.satisfaction"] in head for head in heads)
+    assert any(people in str(option) for box in at.selectbox for option in box.options)
+    assert corrected in catalogue(lang)["origin.corrected"]
