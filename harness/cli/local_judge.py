@@ -50,6 +50,7 @@ def judge_demo(folder: Path) -> None:
 
 def train(settings: Mapping[str, Any], folder: Path) -> Path:
     """The judge's checkpoint, made by the stages `base` and `sft` on lessons like the task's exercises."""
+    folder = folder.resolve()
     sft = folder / json.loads((folder / MADE).read_text(encoding="utf-8"))["shared"]["sft"] / CHECKPOINT
     place = folder / "judge"
     lessons = place / "lessons.jsonl"
