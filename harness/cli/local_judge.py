@@ -16,11 +16,12 @@ from harness.cli.judge import rounded
 from harness.cli.watch import Follow
 from harness.experiment import data
 from harness.experiment.execute import MADE
-from harness.paths import experiments, read_yaml
+from harness.paths import read_yaml
 from harness.record import Run
 from harness.scorers.judge import Judge, attack
 from harness.types import Task
 
+SETTINGS = Path(__file__).with_name("local_judge.yaml")
 CHECKPOINT = "checkpoint"
 FACTS = "check/ds-trace"
 ATTACKED = 3
@@ -30,7 +31,7 @@ ATTACKED = 3
 def judge_demo(folder: Path) -> None:
     """Train the judge in `folder`/judge, let it score the demo's runs, and print its agreement with the facts and what
     attacks do to it. What exists is not made again."""
-    settings = read_yaml(experiments() / "judge.yaml")
+    settings = read_yaml(SETTINGS)
     task = tasks.load(settings["task"])
     spec = {"name": "judge", **settings["scorer"], "serve": str(train(settings, folder)), "alias": "local"}
     source = scorers.open_scorer(spec).source
