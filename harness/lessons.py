@@ -7,7 +7,7 @@ takes. Replies are teacher-made (a good one and one with a planned fault to each
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from typing import Any
 
@@ -41,6 +41,15 @@ def sampled_lessons(run: Run, task: Task) -> Iterator[dict[str, Any]]:
     for name, text in sorted({(one.item, one.text) for one in run.responses() if one.text.strip()}):
         refuse_test(items[name].split, f"run {run.id}")
         yield lesson(task, items[name], text, "sampled")
+
+
+def copies(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The same lessons with nothing but their token to be copied: a small model learns it apart, and not beside the labels."""
+    for row in rows:
+        system, user, answer = row["messages"]
+        asked = {"role": "user", "content": user["content"].rsplit("\n", 1)[-1]}
+        token = {"role": "assistant", "content": json.dumps({"token": json.loads(answer["content"])["token"]})}
+        yield {"messages": [system, asked, token]}
 
 
 def lesson(task: Task, item: Item, reply: str, kind: str) -> dict[str, Any]:

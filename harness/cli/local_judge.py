@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import calibration, run, scorers, stages
+from harness import calibration, lessons, run, scorers, stages
 from harness import task as tasks
 from harness.board import trust
 from harness.cli.app import print_rows
@@ -17,7 +17,7 @@ from harness.cli.watch import Follow
 from harness.experiment import data
 from harness.experiment.execute import MADE
 from harness.paths import read_yaml
-from harness.record import Run
+from harness.record import Run, read_lines
 from harness.scorers.judge import Judge, attack
 from harness.types import Task
 
@@ -54,17 +54,21 @@ def train(settings: Mapping[str, Any], folder: Path) -> Path:
     folder = folder.resolve()
     sft = folder / json.loads((folder / MADE).read_text(encoding="utf-8"))["shared"]["sft"] / CHECKPOINT
     place = folder / "judge"
-    lessons = place / "lessons.jsonl"
-    if not lessons.exists():
+    made = place / "lessons.jsonl"
+    if not made.exists():
         how = json.loads(json.dumps(settings["lessons"]).replace('"$sft"', json.dumps(str(sft))))
-        data.make(lessons, {"lessons": how}, settings["task"])
+        data.make(made, {"lessons": how}, settings["task"])
+    copies = place / "copies.jsonl"
+    if not copies.exists():
+        rows = lessons.copies(read_lines(made))
+        copies.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     checkpoint = ""
     for name, given in settings["stages"].items():
-        base = {"base": checkpoint} if checkpoint else {}
-        spec = {**given, **base, "data": str(lessons), "output": str(place / name)}
+        spec = {key: value for key, value in given.items() if key != "stage"}
+        spec |= {"data": str(place / f"{given['data']}.jsonl"), "output": str(place / name)}
         print(f"the local judge trains: {name}", file=sys.stderr)
         with Follow(name) as follow:
-            stages.run(stages.Order(name, spec), follow)
+            stages.run(stages.Order(given["stage"], spec | ({"base": checkpoint} if checkpoint else {})), follow)
         checkpoint = str(place / name / CHECKPOINT)
     return Path(checkpoint)
 
