@@ -43,11 +43,14 @@ def sampled_lessons(run: Run, task: Task) -> Iterator[dict[str, Any]]:
         yield lesson(task, items[name], text, "sampled")
 
 
-def copies(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The same lessons with nothing but their token to be copied: a small model learns it apart, and not beside the labels."""
+def copies(rows: Iterable[Mapping[str, Any]], whole: bool) -> Iterator[dict[str, Any]]:
+    """The same lessons with nothing but their token to be copied, from its own line or from the `whole` question.
+
+    A small model learns it so, one after the other; beside the labels it does not.
+    """
     for row in rows:
         system, user, answer = row["messages"]
-        asked = {"role": "user", "content": user["content"].rsplit("\n", 1)[-1]}
+        asked = user if whole else {"role": "user", "content": user["content"].rsplit("\n", 1)[-1]}
         token = {"role": "assistant", "content": json.dumps({"token": json.loads(answer["content"])["token"]})}
         yield {"messages": [system, asked, token]}
 

@@ -58,10 +58,10 @@ def train(settings: Mapping[str, Any], folder: Path) -> Path:
     if not made.exists():
         how = json.loads(json.dumps(settings["lessons"]).replace('"$sft"', json.dumps(str(sft))))
         data.make(made, {"lessons": how}, settings["task"])
-    copies = place / "copies.jsonl"
-    if not copies.exists():
-        rows = lessons.copies(read_lines(made))
-        copies.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    for name, whole in (("copies", False), ("recalls", True)):
+        if not (path := place / f"{name}.jsonl").exists():
+            rows = lessons.copies(read_lines(made), whole)
+            path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     checkpoint = ""
     for name, given in settings["stages"].items():
         spec = {key: value for key, value in given.items() if key != "stage"}
