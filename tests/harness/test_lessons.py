@@ -109,3 +109,14 @@ def test_a_judge_that_learnt_its_lessons_agrees_with_the_facts(
     found = calibration.calibrate(calibration.labelled(demo, [run], "judge/wise", "check/ds-trace"), demo.rubric, 50)
     assert {one.criterion for one in found} == set(CRITERIA)
     assert all(one.accuracy == 1.0 and one.unscored == 0 for one in found)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_copies_ask_for_nothing_but_the_token(rows: list[dict[str, Any]], whole: bool) -> None:
+    for row, copy in zip(rows, lessons.copies(rows, whole), strict=True):
+        token = json.loads(row["messages"][-1]["content"])["token"]
+        assert json.loads(copy["messages"][-1]["content"]) == {"token": token}
+        asked = copy["messages"][1]["content"]
+        assert asked.endswith(token)
+        assert (asked == row["messages"][1]["content"]) is whole
+        assert ("\n" in asked) is whole
