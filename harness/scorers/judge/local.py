@@ -42,7 +42,17 @@ class Server:
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}/v1"
         command = [sys.executable, "-c", "from transformers.cli.transformers import main; main()", "serve", self.model]
-        flags = ["--continuous-batching", "--host", "127.0.0.1", "--port", str(port), "--device", hf.device("auto")]
+        flags = [
+            "--continuous-batching",
+            "--cb-max-memory-percent",
+            "0.1",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--device",
+            hf.device("auto"),
+        ]
         self._process = subprocess.Popen(
             [*command, *flags],
             stdin=subprocess.DEVNULL,
