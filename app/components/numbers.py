@@ -79,7 +79,7 @@ def heading(name: str, rubric: Rubric | None) -> str:
     sign = unit(name, rubric)
     base = plain_name(name)
     short = known("short", base)
-    text = _with_origin(known("metric", base) if short == base else short, name)
+    text = title(name) if short == base else _with_origin(short, name)
     return f"{text} ({sign})" if sign else text
 
 

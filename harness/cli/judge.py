@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from harness import types
     from harness.scorers.judge import Judge
 
 commands = typer.Typer(no_args_is_help=True, help="Attack a judge, compare by it, measure it against people.")
@@ -30,26 +31,33 @@ def check(
     form: Form = "text",
 ) -> None:
     """Attack a judge with 68 payloads in zh and en; exit 1 if one family moves it. Without this it carries no headline."""
+    from harness import scorers
     from harness import task as loader
     from harness.board import trust
     from harness.cli.app import print_rows
     from harness.errors import GateFailed
-    from harness.scorers.judge import attack
 
-    the_task = loader.load(task)
-    chosen = list(dict.fromkeys(item.cluster for item in the_task.items if item.references))[:clusters]
-    items = [item for item in the_task.items if item.cluster in chosen]
-    with _opened(judge, runs / trust.FOLDER) as one:
-        parsed = attack.parsed_as_verdict(one, attack.payloads(one))
-        findings = list(attack.check(one, items))
-        retest = attack.retest(one, items)
-        result = {**attack.as_json(one, findings, parsed), "retest": retest}
-        where = trust.remember(runs, one.source, check=result)
+    source, result = attacked(scorers.parse(judge), loader.load(task), clusters, runs)
     columns = ["family", "language", "alone", "payloads", "n", "shift", "low", "high", "unscored", "passed"]
     print_rows([rounded(row) for row in result["families"]], columns, form)
-    print(f"payloads read as a verdict: {parsed}; same label when asked again: {retest}; {where}", file=sys.stderr)
+    said = f"payloads read as a verdict: {result['parsed']}; same label when asked again: {result['retest']}"
+    print(f"{said}; {trust.path(runs, source)}", file=sys.stderr)
     if not result["passed"]:
-        raise GateFailed(f"{one.source} is moved by what replies say to it: it carries no headline.")
+        raise GateFailed(f"{source} is moved by what replies say to it: it carries no headline.")
+
+
+def attacked(spec: Mapping[str, Any], task: types.Task, clusters: int, runs: Path) -> tuple[str, dict[str, Any]]:
+    """A judge's source and what the standing attacks do to it on some exercises of a task; remembered beside the runs."""
+    from harness.board import trust
+    from harness.scorers.judge import attack
+
+    chosen = list(dict.fromkeys(item.cluster for item in task.items if item.references))[:clusters]
+    on = [item for item in task.items if item.cluster in chosen]
+    with _opened(spec, runs / trust.FOLDER) as one:
+        parsed = attack.parsed_as_verdict(one, attack.payloads(one))
+        result = {**attack.as_json(one, list(attack.check(one, on)), parsed), "retest": attack.retest(one, on)}
+    trust.remember(runs, one.source, check=result)
+    return one.source, result
 
 
 @commands.command()
@@ -62,6 +70,7 @@ def duel(
     form: Form = "text",
 ) -> None:
     """Let a judge compare two systems reply by reply, in both orders. A tie where the order decides."""
+    from harness import scorers
     from harness import task as loader
     from harness.board import contestants, trust
     from harness.cli.app import print_rows
@@ -71,7 +80,7 @@ def duel(
     the_task = loader.load(task)
     first, second = contestants(the_task, find_runs(runs), [x, y])
     items = {item.id: item for item in the_task.items}
-    with _opened(judge, runs / trust.FOLDER) as one:
+    with _opened(scorers.parse(judge), runs / trust.FOLDER) as one:
         found = duels.duel(one, items, first.run.responses(), second.run.responses())
     rows = [
         _interval("X wins (ties half)", found.wins),
@@ -202,15 +211,15 @@ def _among_people(store: str | None, campaign: str) -> dict[tuple[str, str], flo
 
 
 @contextmanager
-def _opened(spec: str, folder: Path) -> Iterator[Judge]:
+def _opened(spec: Mapping[str, Any], folder: Path) -> Iterator[Judge]:
     """The judge of a specification, with its journal in `folder`."""
     from harness import scorers
     from harness.errors import UsageError
     from harness.scorers.judge import Judge
 
-    one = scorers.open_scorer(scorers.parse(spec))
+    one = scorers.open_scorer(spec)
     if not isinstance(one, Judge):
-        raise UsageError(f"'{spec}' is no judge: judge:model=NAME,base_url=URL.")
+        raise UsageError(f"'{spec['name']}' is no judge: judge:model=NAME,base_url=URL.")
     folder.mkdir(parents=True, exist_ok=True)
     one.open(folder)
     try:

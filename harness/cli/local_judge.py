@@ -12,14 +12,12 @@ from harness import calibration, lessons, run, scorers, stages
 from harness import task as tasks
 from harness.board import trust
 from harness.cli.app import print_rows
-from harness.cli.judge import rounded
+from harness.cli.judge import attacked, rounded
 from harness.cli.watch import Follow
 from harness.experiment import data
 from harness.experiment.execute import MADE
 from harness.paths import read_yaml
 from harness.record import Run, read_lines
-from harness.scorers.judge import Judge, attack
-from harness.types import Task
 
 SETTINGS = Path(__file__).with_name("local_judge.yaml")
 CHECKPOINT = "checkpoint"
@@ -46,7 +44,8 @@ def judge_demo(folder: Path) -> None:
     print_rows(found, columns, "text")
     print("\nUnder attack (shift of its score against the same reply without the attack):")
     columns = ["family", "language", "n", "shift", "low", "high", "unscored", "passed"]
-    print_rows([rounded(row) for row in attacked(spec, task, folder / "runs")["families"]], columns, "text")
+    check = trust.known(folder / "runs", source).get("check") or attacked(spec, task, ATTACKED, folder / "runs")[1]
+    print_rows([rounded(row) for row in check["families"]], columns, "text")
 
 
 def train(settings: Mapping[str, Any], folder: Path) -> Path:
@@ -71,21 +70,3 @@ def train(settings: Mapping[str, Any], folder: Path) -> Path:
             stages.run(stages.Order(given["stage"], spec | ({"base": checkpoint} if checkpoint else {})), follow)
         checkpoint = str(place / name / CHECKPOINT)
     return Path(checkpoint)
-
-
-def attacked(spec: Mapping[str, Any], task: Task, runs: Path) -> dict[str, Any]:
-    """What the attacks did to the judge; remembered beside the runs."""
-    one = scorers.open_scorer(spec)
-    assert isinstance(one, Judge)
-    known = trust.known(runs, one.source).get("check")
-    if known is None:
-        clusters = list(dict.fromkeys(item.cluster for item in task.items))[:ATTACKED]
-        (runs / trust.FOLDER).mkdir(exist_ok=True)
-        one.open(runs / trust.FOLDER)
-        try:
-            findings = list(attack.check(one, [item for item in task.items if item.cluster in clusters]))
-            known = attack.as_json(one, findings, attack.parsed_as_verdict(one, attack.payloads(one)))
-        finally:
-            one.close()
-        trust.remember(runs, one.source, check=known)
-    return known

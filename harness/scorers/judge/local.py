@@ -81,7 +81,8 @@ class Server:
                 if httpx2.get(health, timeout=2.0).status_code == 200:
                     return
             except httpx2.HTTPError:
-                time.sleep(0.2)
+                pass
+            time.sleep(0.2)
         raise EnvironmentProblem(f"{self.model} was not ready to judge after {START_S:.0f} s.")
 
     def _last_line(self) -> str:
