@@ -21,6 +21,7 @@ TITLES = {
     "gold_score": "gold",
     "guidance_accuracy_corrected": "accuracy, corrected",
     "satisfaction": "satisfaction",
+    "screens": "screens",
     "rouge_l": "ROUGE-L",
     "chrf": "chrF",
     "bleu": "BLEU",
