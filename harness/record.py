@@ -27,6 +27,8 @@ from harness.types import Response, Score
 
 SCHEMA_VERSION = 1
 RESPONSES, SCORES, MANIFEST = "responses.jsonl", "scores.jsonl", "manifest.json"
+JUDGEMENTS = "judgements.jsonl"
+"""Every paid reply of a judge, before anything is made of it"""
 PEOPLE = "people.jsonl"
 """What people said of the responses: derived from the annotation store, replaced as a whole"""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
