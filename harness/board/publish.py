@@ -15,7 +15,7 @@ from harness.board.table import is_judge, read
 from harness.digest import digest, file_digest
 from harness.errors import EasyDSError, UsageError
 from harness.paths import safe_name
-from harness.record import MANIFEST, PEOPLE, RESPONSES, SCORES, Run, read_lines, scan, write_json
+from harness.record import LOAD, MANIFEST, PEOPLE, RESPONSES, SCORES, Run, read_json, read_lines, scan, write_json
 from harness.types import Task
 
 
@@ -76,6 +76,9 @@ def _pack(run: Run, target: Path) -> bool:
         if not (target / name).exists() or (target / name).read_bytes() != packed:
             (target / name).write_bytes(packed)
             changed = True
+    if (load := read_json(run.folder / LOAD)) is not None and read_json(target / LOAD) != load:
+        write_json(target / LOAD, load)
+        changed = True
     manifest = {**run.manifest, "model": without_place(run.manifest["model"])}
     if not (target / MANIFEST).exists() or Run(target).manifest != manifest:
         write_json(target / MANIFEST, manifest)
