@@ -13,6 +13,7 @@ from harness.types import Scorer
 SCORERS = {
     "trace": "harness.scorers.checks:TraceChecks",
     "authored": "harness.scorers.authored:Authored",
+    "transfer": "harness.scorers.transfer:Transfer",
     "rouge_l": "harness.scorers.reference:rouge_l_scorer",
     "chrf": "harness.scorers.reference:chrf_scorer",
     "bleu": "harness.scorers.reference:bleu_scorer",
