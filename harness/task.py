@@ -250,8 +250,13 @@ def _strings(value: Any, name: str) -> tuple[str, ...]:
 
 
 def prompt(task: Task, item: Item) -> tuple[Message, ...]:
-    """The chat a system is given: the task's system prompt in the item's language, then the item's turns."""
-    return (Message("system", task.system[item.language]), *item.messages)
+    """The chat a system is given for an item."""
+    return chat(task.system, item.language, item.messages)
+
+
+def chat(system: Mapping[str, str], language: Language, turns: Iterable[Message]) -> tuple[Message, ...]:
+    """The system prompt in the language, then the turns."""
+    return (Message("system", system[language]), *turns)
 
 
 def limited(items: Iterable[Item], limit: int | None) -> tuple[Item, ...]:

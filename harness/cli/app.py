@@ -390,6 +390,27 @@ def serve_app(
     serve(runs, leaderboards, task or [], port, browser)
 
 
+@app.command("serve")
+def serve_package(
+    package: Annotated[Path, typer.Argument(help="A checkpoint's folder, with package.json or without.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; one that others reach needs EASYDS_SERVE_KEYS.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 is any free one.")] = 8080,
+    engine_url: Annotated[str | None, typer.Option(help="An engine that runs already (http://.../v1).")] = None,
+    engine: Annotated[str, typer.Option(help="auto, vllm or transformers: what is started.")] = "auto",
+    log: Annotated[
+        Path | None, typer.Option(help="Append served turns and feedback to this JSONL file, redacted.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests at work at once; others get 503.")] = 64,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a request may take; then 504.")] = 60.0,
+) -> None:
+    """Serve a checkpoint: guidance behind gates, OpenAI's chat completions, feedback, health and metrics."""
+    from harness.cli.serve import serve
+
+    serve(package, host, port, engine_url, engine, log, concurrency, timeout)
+
+
 @app.command()
 def compare(
     systems: Annotated[

@@ -59,7 +59,7 @@ EN_ORDINALS = {
     )
 }
 ZH_NUMBER = "[零〇一二两三四五六七八九十]+"
-_NUMBER = re.compile(
+NUMBER = re.compile(
     rf"\d+|{ZH_NUMBER}|\b(?:{'|'.join(_EN_TENS)})(?:[- ](?:{'|'.join(EN_UNITS[1:10])}))?\b|\b(?:{'|'.join(EN_UNITS)})\b"
 )
 _NOT_NUMBERS = re.compile(
@@ -109,7 +109,7 @@ def numbers(text: str) -> list[int]:
 @lru_cache(maxsize=2048)
 def _numbers(text: str) -> tuple[int, ...]:
     rest = _NOT_NUMBERS.sub(" ", text)
-    found = (value_of(match.group()) for match in _NUMBER.finditer(rest) if not _inside_word(match, rest))
+    found = (value_of(match.group()) for match in NUMBER.finditer(rest) if not _inside_word(match, rest))
     return tuple(value for value in found if value is not None)
 
 

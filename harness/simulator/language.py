@@ -102,9 +102,14 @@ def student_turn(facts: Facts, hint_level: int, voice: Voice, register: str = "f
     """
     if register == "worked":
         return f"{worked(facts, voice.language)}\n= {numbers(facts.student.answer)}"
-    level = words("common")["hint_level"][voice.language].format(level=hint_level)
     answer = voice.say("student", answer=numbers(facts.student.answer))
-    return f"{level}\n{exercise(facts.problem, voice)}\n{answer}"
+    asked = f"{exercise(facts.problem, voice)}\n{answer}"
+    return with_hint_level(words("common")["hint_level"][voice.language], hint_level, asked)
+
+
+def with_hint_level(line: str, level: int, turn: str) -> str:
+    """A student's turn below the line that says the hint level."""
+    return line.replace("{level}", str(level)) + f"\n{turn}"
 
 
 class Teacher:

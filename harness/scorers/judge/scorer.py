@@ -27,7 +27,7 @@ from harness.scorers.judge.verdict import UNSURE
 from harness.types import Item, Response, Score
 
 if TYPE_CHECKING:
-    from harness.scorers.judge.local import Server
+    from harness.models.server import Server
 
 
 class Judge:
@@ -72,7 +72,7 @@ class Judge:
         """Be ready to ask; what was paid for is kept in `folder`. Raises EnvironmentProblem without a key."""
         endpoint = self.endpoint
         if self._serve:
-            from harness.scorers.judge.local import Server
+            from harness.models.server import Server
 
             self._server = Server(self._serve)
             endpoint = replace(endpoint, model=self._server.model, base_url=self._server.url)
@@ -120,7 +120,7 @@ class Judge:
 
 
 def _weights_digest(checkpoint: str) -> str:
-    from harness.scorers.judge.local import weights_digest
+    from harness.models.server import weights_digest
 
     return weights_digest(checkpoint)
 

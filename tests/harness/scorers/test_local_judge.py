@@ -14,7 +14,7 @@ from support import make_task
 from harness import record
 from harness.errors import EnvironmentProblem, UsageError
 from harness.scorers import open_scorer
-from harness.scorers.judge.local import Server
+from harness.models.server import Server
 
 Cli = Callable[..., Any]
 
