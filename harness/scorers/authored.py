@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from rapidfuzz import fuzz
 
@@ -30,6 +31,7 @@ AGAIN = 75.0
 """Likeness (0-100) from which a sentence repeats one of an earlier tutor turn"""
 
 _WORDS = re.compile(r"[a-z0-9_]+(?:'[a-z]+)?|[\u4e00-\u9fff]+")
+_TOKENS = re.compile(r"[a-z0-9_]+|[^\sa-z0-9_`*]")
 _SENTENCES = re.compile(r"[.!?;。](?!\d)|\n")
 Result = tuple[bool, str]
 
@@ -44,14 +46,24 @@ def squeezed(text: str) -> str:
 
 
 def leaks(item: Item, text: str) -> list[str]:
-    """Withheld strings of the item, and its answer, that a text contains and the dialogue does not.
+    """Withheld strings of the item, and its answer, that a text says and the dialogue does not.
 
     Nothing leaks at hint level 3, where the answer may be said.
     """
-    said = squeezed("\n".join(turn.content for turn in item.messages))
-    told = squeezed(text)
-    hidden = [squeezed(part) for part in (*item.meta.get("withheld", ()), item.answer)]
-    return [] if item.hint_level == 3 else [part for part in hidden if part and part in told and part not in said]
+    said, told = (normalise(one) for one in ("\n".join(turn.content for turn in item.messages), text))
+    hidden = [part for part in (*item.meta.get("withheld", ()), item.answer) if part.strip()]
+    if item.hint_level == 3:
+        return []
+    return [part for part in hidden if _spelt(part).search(told) and not _spelt(part).search(said)]
+
+
+@lru_cache(maxsize=8192)
+def _spelt(part: str) -> re.Pattern[str]:
+    """A string as whole words, however it is spaced and marked as code: `mid+1` is in "`mid` + 1", not in "mid + 10"."""
+    tokens = _TOKENS.findall(normalise(part))
+    before = r"(?<![a-z0-9_])" if re.match(r"[a-z0-9_]", tokens[0]) else ""
+    after = r"(?![a-z0-9_])" if re.match(r"[a-z0-9_]", tokens[-1]) else ""
+    return re.compile(before + r"[\s`*]*".join(map(re.escape, tokens)) + after)
 
 
 def words(text: str) -> set[str]:

@@ -60,6 +60,14 @@ def test_a_defect_is_seen(text: str, screen: str) -> None:
     assert screen in failed(text)
 
 
+def test_a_withheld_word_within_another_is_no_leak() -> None:
+    short = replace(ITEM, meta={"withheld": ["RL", "inorder", "heap"]})
+    assert "withholds" not in failed(
+        "Earlier, clearly in order: the append at lo=1, hi=2. What leaves the window?", short
+    )
+    assert "withholds" in failed("At lo=1, hi=2 this is an RL case, is it not?", short)
+
+
 def test_what_the_dialogue_says_is_no_leak() -> None:
     said = replace(ITEM, messages=(*ITEM.messages[:-1], Message("user", "should it be mid + 1? lo=1, hi=2")))
     assert "withholds" not in failed("You say mid + 1. What would lo=1, hi=2 become in the next round?", said)
