@@ -13,11 +13,11 @@ Log = Annotated[Path, typer.Argument(metavar="LOG", help="The gateway's log ('ea
 
 def monitor(
     log: Log,
-    against: Annotated[
-        Path | None, typer.Option(help="A run folder or another log: what it should be like.")
-    ] = None,
+    against: Annotated[Path | None, typer.Option(help="A run folder or another log: what it should be like.")] = None,
     alarms: Annotated[Path | None, typer.Option(help="Thresholds of your own (harness/loop/alarms.yaml).")] = None,
-    task: Annotated[str | None, typer.Option("--task", "-t", help="The run's task, if it is a file of your own.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="The run's task, if it is a file of your own.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
 ) -> None:
     """Watch a served model: latency, throughput, gates, satisfaction, drift. Exit 1 if an alarm is raised."""
@@ -30,7 +30,9 @@ def monitor(
     if form == "json":
         print(json.dumps(found.as_json(), ensure_ascii=False, indent=1))
     else:
-        print_rows([_measure(name, one) for name, one in found.measures.items()], ["measure", "value", "95 %", "n"], form)
+        print_rows(
+            [_measure(name, one) for name, one in found.measures.items()], ["measure", "value", "95 %", "n"], form
+        )
         if found.drift:
             print()
             columns = ["column", "test", "size", "p (Holm)", "n", "n before"]

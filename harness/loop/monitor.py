@@ -141,7 +141,10 @@ def _beyond(measures: Mapping[str, Metric], bars: Mapping[str, Mapping[str, floa
 
 def _drifted(changes: Sequence[Drift], bars: Mapping[str, float]) -> list[Alarm]:
     return [
-        Alarm(f"drift of {one.column}", f"{SIZES[one.test].replace('_', ' ')} {one.size:.3g}, p = {one.p:.2g} ({one.test}, Holm)")
+        Alarm(
+            f"drift of {one.column}",
+            f"{SIZES[one.test].replace('_', ' ')} {one.size:.3g}, p = {one.p:.2g} ({one.test}, Holm)",
+        )
         for one in changes
         if one.p < bars["alpha"] and one.size >= bars[SIZES[one.test]]
     ]

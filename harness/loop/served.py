@@ -67,7 +67,9 @@ def read(path: Path) -> list[Turn]:
             elif row["kind"] == "feedback":
                 feedback[row["id"]] = row
         except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"{path}, row {number} is no row of a gateway's log ({type(error).__name__}: {error}).") from error
+            raise UsageError(
+                f"{path}, row {number} is no row of a gateway's log ({type(error).__name__}: {error})."
+            ) from error
     if not turns:
         raise UsageError(f"{path} holds no turn of guidance.")
     return [_with(turn, feedback.get(turn.id)) for turn in turns.values()]
