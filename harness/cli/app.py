@@ -11,7 +11,7 @@ import typer
 from harness.cli.annotate import commands as annotate_commands
 from harness.cli.data import app as data_commands
 from harness.cli.judge import commands as judge_commands
-from harness.cli.loop import monitor
+from harness.cli.loop import collect, improve, monitor
 
 app = typer.Typer(
     name="easyds",
@@ -29,6 +29,8 @@ app.add_typer(annotate_commands, name="annotate")
 app.add_typer(data_commands, name="data")
 app.add_typer(judge_commands, name="judge")
 app.command()(monitor)
+app.command()(collect)
+app.command()(improve)
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
 TaskName = Annotated[str, typer.Option("--task", "-t", help="A task's name ('easyds tasks') or its YAML file.")]
