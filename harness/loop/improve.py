@@ -142,7 +142,7 @@ def _pairs(plan: Plan, folder: Path, present: Round, store: annotate.Store, lead
         for person, why in settled.excluded.items():
             tell(f"votes of {person[:8]} left out: {why}")
         votes.write(settled, path, plan.pairs)
-        tell(f"{len(settled.exported.rows)} pairs (alpha {settled.alpha:.2f})")
+        tell(f"{len(settled.exported.rows)} pairs (people agree in {settled.agreement.value:.0%} of pairs of verdicts)")
     return path
 
 

@@ -1,22 +1,25 @@
 """What people said of a campaign, made fit to train on: whose votes do not count, and whether the others agree at all.
 
 Two rules leave a person out: silent checks (attention, gold) that they surely pass in less than `CHECKS`, and verdicts that
-surely go against the other people's more often than with them. "Surely": the whole 95 % Wilson interval. Then Krippendorff's
-alpha of the rest must lie above 0 with its whole interval. People who err at random cost pairs; people who lie are found as
-long as they are fewer than those who do not.
+surely go against the other people's more often than with them. "Surely": the whole 95 % interval. Then the share of pairs of
+verdicts on a comparison that are the same must surely lie above one half, which is chance: sides are drawn anew for each
+person. (Not Krippendorff's alpha: where one system nearly always wins, alpha falls however well people agree.) People who
+err at random cost pairs; people who lie are found as long as they are fewer than those who do not.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from harness import annotate
 from harness.annotate import votes
 from harness.annotate.votes import Vote
 from harness.errors import GateFailed, Incomplete
-from harness.stats.intervals import wilson
+from harness.stats.intervals import Interval, clustered_rate, wilson
 
 CHECKS = 0.75
 DECIDED = ("x", "y")
@@ -28,7 +31,7 @@ class Settled:
 
     exported: annotate.Exported
     excluded: dict[str, str]
-    alpha: float
+    agreement: Interval
 
 
 def settle(store: annotate.Store, lead: str, campaign: str) -> Settled:
@@ -44,14 +47,14 @@ def settle(store: annotate.Store, lead: str, campaign: str) -> Settled:
         )
     while found := _worst(store, lead, campaign):
         annotate.exclude(store, lead, campaign, *found)
-    row = annotate.agreement(store, lead, campaign)[0]
-    if row.alpha.low is None or row.alpha.low <= 0:
-        told = row.state if row.alpha.value is None else f"alpha {row.alpha.value:.2f}, from {row.alpha.low}"
+    found_agreement = agreement(_counted(store, campaign))
+    if found_agreement is None or found_agreement.low <= 0.5:
+        told = "no two decided on one comparison" if found_agreement is None else _told(found_agreement)
         raise GateFailed(
             f"campaign {campaign}: people do not agree beyond chance ({told}), so their votes train nothing."
         )
     out = {one.id: one.excluded for one in annotate.annotators(store, lead, campaign) if one.excluded}
-    return Settled(_trainable(annotate.export(store, lead, campaign, "dpo")), out, float(row.alpha.value or 0.0))
+    return Settled(_trainable(annotate.export(store, lead, campaign, "dpo")), out, found_agreement)
 
 
 def _worst(store: annotate.Store, lead: str, campaign: str) -> tuple[str, str] | None:
@@ -61,14 +64,33 @@ def _worst(store: annotate.Store, lead: str, campaign: str) -> tuple[str, str] |
         hits, n = one.attention.hits + one.gold.hits, one.attention.n + one.gold.n
         if n and wilson(hits, n).high < CHECKS:
             return one.id, f"passed {hits} of {n} silent checks"
-    with store.read() as tx:
-        counted = [vote for vote in votes.read(tx, campaign) if vote.counted]
+    counted = _counted(store, campaign)
     against = []
     for one in people:
         hits, n = with_others(counted, one.id)
         if n and wilson(hits, n).high < 0.5:
             against.append((hits / n, one.id, f"agreed with others in {hits} of {n} verdicts"))
     return min(against)[1:] if against else None
+
+
+def _counted(store: annotate.Store, campaign: str) -> list[Vote]:
+    with store.read() as tx:
+        return [vote for vote in votes.read(tx, campaign) if vote.counted]
+
+
+def agreement(counted: Sequence[Vote]) -> Interval | None:
+    """How often two people who decided on a comparison decided alike; clustered by comparison. None: there are no two."""
+    same, units = [], []
+    for unit, given in votes.by_unit(counted).items():
+        decided = [one.answers["verdict"] for one in given if one.answers["verdict"] in DECIDED]
+        for a, b in combinations(decided, 2):
+            same.append(float(a == b))
+            units.append(unit)
+    return clustered_rate(same, units) if same else None
+
+
+def _told(one: Interval) -> str:
+    return f"the same in {one.value:.2f} [{one.low:.2f}, {one.high:.2f}] of {one.n} pairs of verdicts"
 
 
 def with_others(counted: Sequence[Vote], person: str) -> tuple[int, int]:
@@ -83,16 +105,20 @@ def with_others(counted: Sequence[Vote], person: str) -> tuple[int, int]:
 
 
 def _trainable(exported: annotate.Exported) -> annotate.Exported:
-    """Pairs without those one side of which is empty: nothing can be learnt from what was not said."""
-    kept = [
-        number
-        for number, row in enumerate(exported.rows)
-        if all(row[side][0]["content"].strip() for side in ("chosen", "rejected"))
-    ]
-    origins = [exported.provenance["rows"][number] for number in kept]
-    left_out = {**exported.left_out, "empty": len(exported.rows) - len(kept)}
-    rows = tuple(exported.rows[number] for number in kept)
-    return annotate.Exported(rows, {**exported.provenance, "rows": origins}, left_out)
+    """Pairs that two people decided (one, if the campaign asks for no more) or a lead, and neither side of which is empty."""
+    enough = min(2, exported.provenance["about"]["settings"]["overlap"])
+    kept, left_out = [], Counter[str]()
+    for number, (row, origin) in enumerate(zip(exported.rows, exported.provenance["rows"])):
+        if not all(row[side][0]["content"].strip() for side in ("chosen", "rejected")):
+            left_out["empty"] += 1
+        elif origin["votes"] < enough and not origin["ruled"]:
+            left_out["one vote left"] += 1
+        else:
+            kept.append(number)
+    provenance = {**exported.provenance, "rows": [exported.provenance["rows"][number] for number in kept]}
+    return annotate.Exported(
+        tuple(exported.rows[number] for number in kept), provenance, {**exported.left_out, **left_out}
+    )
 
 
 def write(settled: Settled, path: Path, least: int) -> None:

@@ -1,14 +1,16 @@
-"""What the tests of the loop share: rows as the gateway logs them."""
+"""What the tests of the loop share: rows as the gateway logs them, and simulated annotators of known skill."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from harness import annotate
 from harness.types import Item
 
 BEGAN = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -67,3 +69,43 @@ def replay(items: list[Item], count: int, rng: Random, **changes: Any) -> list[d
         if rng.random() < 0.3:
             rows.append(feedback(number, rating=rng.choice([3, 4, 5, 5, 5])))
     return rows
+
+
+Worth = Callable[[annotate.Presentation, str], float]
+"""How good a text is as guidance in a situation, as an expert sees it"""
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """A simulated annotator: prefers the better text with chance `skill`, the worse one otherwise; equal texts are a tie.
+
+    A skill below 0.5 is an adversary. Silent checks are answered like everything else.
+    """
+
+    name: str
+    skill: float
+
+    def verdict(self, shown: annotate.Presentation, worth: Worth) -> annotate.Preference:
+        left, right = worth(shown, shown.left), worth(shown, str(shown.right))
+        if left == right:
+            return annotate.Preference("tie")
+        right_way = Random(f"{self.name} {shown.token}").random() < self.skill
+        return annotate.Preference("left" if (left > right) == right_way else "right")
+
+
+def vote(store: annotate.Store, lead: str, campaign: str, people: Sequence[Annotator], worth: Worth) -> dict[str, str]:
+    """Let people vote in turns until nothing is left for anyone. Returns their ids by name."""
+    ids = {}
+    for one in people:
+        known = annotate.signed_in(store, "https://sign.in", one.name)
+        token = "" if known else annotate.invite(store, lead, "annotator")
+        ids[one.name] = (known or annotate.redeem(store, token, "https://sign.in", one.name, one.name)).id
+    working = list(people)
+    while working:
+        for one in list(working):
+            shown = annotate.next_task(store, ids[one.name], campaign)
+            if shown is None:
+                working.remove(one)
+            else:
+                annotate.submit(store, ids[one.name], shown.token, one.verdict(shown, worth))
+    return ids
