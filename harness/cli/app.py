@@ -10,6 +10,7 @@ import typer
 
 from harness.cli.annotate import commands as annotate_commands
 from harness.cli.data import app as data_commands
+from harness.cli.deploy import loadtest, package
 from harness.cli.judge import commands as judge_commands
 
 app = typer.Typer(
@@ -27,6 +28,8 @@ app.add_typer(experiments, name="experiment")
 app.add_typer(annotate_commands, name="annotate")
 app.add_typer(data_commands, name="data")
 app.add_typer(judge_commands, name="judge")
+app.command()(package)
+app.command()(loadtest)
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
 TaskName = Annotated[str, typer.Option("--task", "-t", help="A task's name ('easyds tasks') or its YAML file.")]
