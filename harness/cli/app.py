@@ -10,6 +10,7 @@ import typer
 
 from harness.cli.annotate import commands as annotate_commands
 from harness.cli.data import app as data_commands
+from harness.cli.deploy import loadtest, package
 from harness.cli.judge import commands as judge_commands
 from harness.cli.loop import collect, improve, monitor
 
@@ -28,6 +29,8 @@ app.add_typer(experiments, name="experiment")
 app.add_typer(annotate_commands, name="annotate")
 app.add_typer(data_commands, name="data")
 app.add_typer(judge_commands, name="judge")
+app.command()(package)
+app.command()(loadtest)
 app.command()(monitor)
 app.command()(collect)
 app.command()(improve)

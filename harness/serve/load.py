@@ -182,17 +182,17 @@ def _rate(count: int, seconds: float) -> dict[str, float]:
 
 
 def test(
-    load: Load, users: Sequence[int], rates: Sequence[float], seconds: float, told: Callable[[Stage], None]
+    load: Load, levels: Sequence[int], rates: Sequence[float], seconds: float, told: Callable[[Stage], None]
 ) -> dict[str, Any]:
     """Every level of load, one after the other, as the record that lies beside a quality run (`load.json`).
 
     Raises EnvironmentProblem if nobody answers at the address.
     """
-    return asyncio.run(_test(load, users, rates, seconds, told))
+    return asyncio.run(_test(load, levels, rates, seconds, told))
 
 
 async def _test(
-    load: Load, users: Sequence[int], rates: Sequence[float], seconds: float, told: Callable[[Stage], None]
+    load: Load, levels: Sequence[int], rates: Sequence[float], seconds: float, told: Callable[[Stage], None]
 ) -> dict[str, Any]:
     stages = []
     local = urlsplit(load.url).hostname in LOOPBACK
@@ -200,11 +200,12 @@ async def _test(
         if not load.model:
             load.model = await _model(client, load.url)
         with Watch(load.url if local else "") as watch:
-            for kind, levels, run in (("closed", users, closed), ("open", rates, open_loop)):
-                for level in levels:
-                    found = stage(kind, level, *await run(load, client, level, seconds))  # type: ignore[operator]
-                    stages.append(found)
-                    told(found)
+            for users in levels:
+                stages.append(stage("closed", users, *await closed(load, client, users, seconds)))
+                told(stages[-1])
+            for rate in rates:
+                stages.append(stage("open", rate, *await open_loop(load, client, rate, seconds)))
+                told(stages[-1])
     carried = [one for one in stages if one.carried and one.figures]
     best = max(carried, key=lambda one: one.figures["goodput_per_s"]["value"], default=None)
     return {

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EnvironmentProblem, UsageError
+from harness.models.server import PACKAGE, weights_digest
 from harness.paths import safe_name, slug
 from harness.record import Run, write_json, write_text
-from harness.serve.package import PACKAGE, Package, read
+from harness.serve.package import Package, read
 from harness.simulator.language import words
 from harness.types import Task
 
@@ -154,8 +155,6 @@ def _require_bitsandbytes() -> None:
 
 def _describe(folder: Path, run: Run, task: Task, name: str, precision: str, origin: Mapping[str, Any]) -> None:
     """`package.json`: what the gateway must know, and where it comes from."""
-    from harness.models.server import weights_digest
-
     generated = all("states" in item.meta for item in task.items)
     package = Package(
         alias=name,
