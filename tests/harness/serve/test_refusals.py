@@ -50,7 +50,8 @@ def test_bodies_of_feedback(front: Gateway, change: dict[str, Any]) -> None:
 
 
 def test_bodies_of_chat(front: Gateway) -> None:
-    assert front.ask("/v1/chat/completions", {"messages": []}).status == 422
+    for turns in ([], ["x"], [{"content": "x"}], [{"role": "user", "content": 3}]):
+        assert front.ask("/v1/chat/completions", {"messages": turns}).status == 422
     answer = front.ask("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "model": "gpt"})
     assert (answer.status, answer.code) == (404, "model_not_found")
     answer = front.ask("/v1/chat/completions", b'{"messages": [{"role": "user", "content": 1e999}]}')
