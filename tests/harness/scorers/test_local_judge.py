@@ -13,8 +13,8 @@ from support import make_task
 
 from harness import record
 from harness.errors import EnvironmentProblem, UsageError
-from harness.scorers import open_scorer
 from harness.models.server import Server
+from harness.scorers import open_scorer
 
 Cli = Callable[..., Any]
 
