@@ -107,7 +107,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def asked(request: dict[str, Any]) -> str:
-    return request["messages"][-1]["content"]
+    content = request["messages"][-1].get("content")
+    return content if isinstance(content, str) else json.dumps(content)
 
 
 @contextmanager

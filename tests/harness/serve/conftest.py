@@ -1,4 +1,4 @@
-"""One gateway and one engine for the tests that need nothing of their own."""
+"""One gateway and one engine for the tests of a module that need nothing of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from endpoint import Endpoint, serving
 from gateway_support import GOOD, Gateway, gateway, says, write_package
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     folder = tmp_path_factory.mktemp("serve")
     with (
