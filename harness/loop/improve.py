@@ -23,7 +23,7 @@ from typing import Any
 from harness import annotate, models, run, stages
 from harness import task as tasks
 from harness.digest import digest, file_digest
-from harness.errors import GateFailed, Incomplete, UsageError
+from harness.errors import EnvironmentProblem, GateFailed, Incomplete, UsageError
 from harness.loop import collect, promotion, votes
 from harness.loop.plan import Plan
 from harness.loop.promotion import Decision
@@ -34,6 +34,7 @@ from harness.serve import make
 from harness.types import Task
 
 ROUND, RESULT, PAIRS = "round.json", "result.json", "pairs.jsonl"
+POLL_S = 0.5
 Tell = Callable[[str], None]
 
 
@@ -152,9 +153,24 @@ def _train(plan: Plan, present: Round, pairs: Path, tell: Tell) -> Path:
     key = digest([file_digest(pairs), present.digest, base, dict(plan.dpo)])[:8]
     output = present.folder / f"dpo-{key}"
     spec = {**plan.dpo, "base": base, "data": str(pairs.resolve()), "output": str(output.resolve())}
+    _wait_for(output / ".lock", tell)
     result = stages.run(stages.Order("dpo", spec))
     tell(f"dpo: {result['pairs']} pairs, {result['seconds']:.0f} s")
     return output.resolve() / "checkpoint"
+
+
+def _wait_for(held: Path, tell: Tell) -> None:
+    """Wait for a stage that outlived the command that started it."""
+    told = False
+    while held.exists():
+        try:
+            os.close(lock(held, str(held.parent)))
+            return
+        except EnvironmentProblem as problem:
+            if not told:
+                tell(str(problem))
+            told = True
+            time.sleep(POLL_S)
 
 
 def _trainable(serving: Path) -> str:

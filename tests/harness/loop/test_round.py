@@ -1,0 +1,222 @@
+"""Once round the loop with real parts: served turns, feedback, campaign, votes, pairs, DPO, benchmark, gate, package."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import yaml
+from loop_support import Annotator, vote
+from school import Expert, items_of, load, teach, train_tutor, write_task
+from support import command, read_jsonl
+
+from harness import annotate
+from harness.errors import GateFailed, Incomplete, UsageError
+from harness.loop import collect, plan, promotion
+from harness.loop.improve import improve
+from harness.loop.plan import Plan
+from harness.record import read_json
+from harness.serve import package as packages
+from harness.types import Item
+
+pytestmark = pytest.mark.slow
+HONEST = [Annotator(f"honest-{n}", 0.9) for n in range(3)]
+LORA = {"r": 16, "targets": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]}
+
+
+@dataclass(frozen=True)
+class World:
+    """A tutor that was served for a while: its log, the plan of its loop, and what students asked."""
+
+    plan: Plan
+    plan_file: Path
+    asked: Sequence[Item]
+    expert: Expert
+    seconds: dict[str, float]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("school")
+    began = time.monotonic()
+    task_file = write_task(folder / "task", clusters=200)
+    lesson, asked = load(task_file), items_of("train", 150, seed=77)
+    tutor = train_tutor(folder / "tutor", steps=300)
+    trained = time.monotonic()
+    teach(tutor, folder / "served.jsonl", asked, lesson)
+    given = {
+        "name": "school",
+        "log": str(folder / "served.jsonl"),
+        "start": str(tutor),
+        "task": str(task_file),
+        "collect": {"turns": 80, "novel": 0.0},
+        "campaign": {"overlap": 3, "qualify": None, "gold": 0, "repeat": 0, "attention": 10},
+        "pairs": 40,
+        "dpo": {"steps": 60, "batch_size": 16, "learning_rate": 0.0015, "lora": LORA},
+    }
+    plan_file = folder / "plan.yaml"
+    plan_file.write_text(yaml.safe_dump(given), encoding="utf-8")
+    seconds = {"train": trained - began, "serve": time.monotonic() - trained}
+    return World(plan.read(plan_file), plan_file, asked, Expert(lesson, asked), seconds)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[annotate.Store]:
+    found = annotate.open_store(tmp_path / "annotations.db")
+    yield found
+    found.close()
+
+
+def go_round(
+    world: World, folder: Path, store: annotate.Store, people: Sequence[Annotator], said: list[str], **changes: object
+) -> dict[str, object]:
+    """A round with its votes."""
+    lead = annotate.operator(store, "lead").id
+    its_plan = replace(world.plan, **changes)  # type: ignore[arg-type]
+    with pytest.raises(Incomplete, match="waits for"):
+        improve(its_plan, folder, store, lead, said.append)
+    vote(store, lead, "school-1", people, world.expert)
+    return improve(its_plan, folder, store, lead, said.append)
+
+
+def test_use_makes_the_next_model_better(
+    world: World, tmp_path: Path, store: annotate.Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began, said = time.monotonic(), []
+    folder = tmp_path / "loop"
+    result = go_round(world, folder, store, HONEST, said)
+    seconds = sum(world.seconds.values()) + time.monotonic() - began
+    with capsys.disabled():
+        print("", f"loop: {seconds:.0f} s {world.seconds}", *said, sep="\n")
+    assert result["promoted"] is True
+    better, *gates = result["decision"]["comparisons"]  # type: ignore[index]
+    assert better["metric"] == "guidance_accuracy"
+    assert better["low"] > 0
+    assert {one["metric"] for one in gates} == {"G1", "G2", "G3"}
+
+    now = promotion.current(folder)
+    assert now is not None
+    package = packages.read(Path(now["package"]))
+    assert package.digest == now["digest"] != packages.read(world.plan.start).digest
+    turns = Counter(one.id for one in collect.taken(folder / "campaigns"))
+    assert set(turns.values()) == {1}
+    pairs = read_jsonl(folder / "rounds" / "1" / "pairs.jsonl")
+    assert {row["item"]["split"] for row in pairs} == {"served"}
+    assert {row["item"]["id"] for row in pairs} <= set(turns)
+
+    lead = annotate.operator(store, "lead").id
+    more = replace(world.plan, collect=replace(world.plan.collect, turns=1))
+    assert improve(replace(more, log=_only(folder, world, tmp_path)), folder, store, lead, said.append) == result
+    assert promotion.go_back(folder) == str(world.plan.start.resolve())
+    assert promotion.current(folder)["left"]["package"] == now["package"]  # type: ignore[index]
+    with pytest.raises(UsageError, match="nothing that could be taken back"):
+        promotion.go_back(folder)
+
+
+def _only(folder: Path, world: World, tmp_path: Path) -> Path:
+    """A log of the turns that were taken already."""
+    gone = {one.id for one in collect.taken(folder / "campaigns")}
+    log = tmp_path / "old.jsonl"
+    lines = world.plan.log.read_text(encoding="utf-8").splitlines(keepends=True)
+    log.write_text("".join(line for line in lines if any(one in line for one in gone)), encoding="utf-8")
+    return log
+
+
+def test_liars_among_the_voters_are_left_out(world: World, tmp_path: Path, store: annotate.Store) -> None:
+    """30 % adversarial votes: quality control takes them out, so that the pairs are those of the others."""
+    people = [Annotator(f"honest-{n}", 0.9) for n in range(7)] + [Annotator(f"liar-{n}", 0.1) for n in range(3)]
+    said: list[str] = []
+    few = replace(world.plan, pairs=10_000)
+    with pytest.raises(GateFailed, match="fewer than 10000"):
+        go_round(world, tmp_path / "loop", store, people, said, pairs=few.pairs)
+    lead = annotate.operator(store, "lead").id
+    team = annotate.annotators(store, lead, "school-1")
+    assert {one.name for one in team if one.excluded} == {"liar-0", "liar-1", "liar-2"}
+    assert promotion.current(tmp_path / "loop") is None
+
+
+def test_votes_that_lie_together_do_not_pass_the_gate(
+    world: World, tmp_path: Path, store: annotate.Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody honest is there and nothing is checked: quality control cannot see it, the benchmark can."""
+    liars = [Annotator(f"liar-{n}", 0.1) for n in range(3)]
+    said: list[str] = []
+    blind = replace(world.plan.campaign, attention=0)
+    with pytest.raises(GateFailed, match="promotes nothing"):
+        go_round(world, tmp_path / "loop", store, liars, said, campaign=blind)
+    with capsys.disabled():
+        print("", *said, sep="\n")
+    result = read_json(tmp_path / "loop" / "rounds" / "1" / "result.json")
+    assert "not better" in result["why"]
+    assert promotion.current(tmp_path / "loop") is None
+    assert not (tmp_path / "loop" / "packages").exists()
+
+
+def test_killed_at_every_step_the_round_ends_the_same(world: World, tmp_path: Path, store: annotate.Store) -> None:
+    """SIGKILL as soon as each thing lies there; the next command goes on. No turn is lost or doubled."""
+    folder = tmp_path / "loop"
+    args = ("improve", world.plan_file, "--folder", folder, "--store", tmp_path / "annotations.db")
+    place = folder / "rounds" / "1"
+    before_votes: dict[str, Callable[[], bool]] = {
+        "turns": lambda: (folder / "campaigns" / "school-1" / "turns.jsonl").exists(),
+        "round": lambda: (place / "round.json").exists(),
+        "served": lambda: (folder / "campaigns" / "school-1" / "runs" / "served" / "manifest.json").exists(),
+        "sampled": lambda: _lines(folder / "campaigns" / "school-1" / "runs" / "again-2" / "responses.jsonl") > 0,
+        "campaign": lambda: any(one.id == "school-1" for one in annotate.listed(store)),
+    }
+    after_votes: dict[str, Callable[[], bool]] = {
+        "pairs": lambda: (place / "pairs.jsonl").exists(),
+        "dpo": lambda: any(place.glob("dpo-*/trainer_state/step-*/whole.json")),
+        "trained": lambda: any(place.glob("dpo-*/result.json")),
+        "benchmark": lambda: any(_lines(one) for one in folder.glob("runs/*school-1-*/responses.jsonl")),
+        "package": lambda: any((folder / "packages").glob("school-1-*")),
+        "promoted": lambda: (folder / "current.json").exists(),
+    }
+    for name, there in before_votes.items():
+        _kill_once(args, there, name)
+    assert _run(args).returncode == 4, "it waits for votes"
+    lead = annotate.operator(store, "lead").id
+    first = read_jsonl(folder / "campaigns" / "school-1" / "turns.jsonl")
+    vote(store, lead, "school-1", HONEST, world.expert)
+    for name, there in after_votes.items():
+        _kill_once(args, there, name)
+    done = _run(args)
+    assert done.returncode == 0, done.stderr
+    assert read_jsonl(folder / "campaigns" / "school-1" / "turns.jsonl") == first
+    assert len({row["turn"]["id"] for row in first}) == len(first)
+    assert len(annotate.listed(store)) == 1
+    assert len(list(place.glob("dpo-*"))) == 1
+    assert len(list((folder / "packages").glob("school-1-*"))) == 1
+    pairs = read_jsonl(place / "pairs.jsonl")
+    assert len({(row["item"]["id"], str(row["chosen"]), str(row["rejected"])) for row in pairs}) == len(pairs)
+    for one in folder.glob("runs/*/responses.jsonl"):
+        keys = [(row["item"], row["sample"]) for row in read_jsonl(one)]
+        assert len(keys) == len(set(keys))
+    now = promotion.current(folder)
+    assert now is not None
+    assert len(now["before"]) == 1, "promoted once"
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_bytes().splitlines()) if path.exists() else 0
+
+
+def _run(args: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*args), capture_output=True, text=True, timeout=900)
+
+
+def _kill_once(args: Sequence[str | Path], there: Callable[[], bool], name: str) -> None:
+    """Start the command and kill it once something is there. What it started ends by itself or is waited for."""
+    process = subprocess.Popen(command(*args), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not there():
+        assert process.poll() is None, f"it ended with {process.returncode} before '{name}' was there"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
