@@ -15,6 +15,7 @@ command goes on after a kill at any moment. A round without `result.json` is the
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
