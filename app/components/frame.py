@@ -33,6 +33,7 @@ PAGES = {
         ("rate", ":material/star_rate:"),
         ("duel", ":material/thumbs_up_down:"),
     ),
+    "service": (("monitor", ":material/monitor_heart:"),),
 }
 """Sections and their pages: `app_pages/NAME.py`, with messages `page.NAME` and `page.NAME.help`."""
 

@@ -390,11 +390,12 @@ def serve_app(
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in a browser.")] = False,
+    log: Annotated[Path | None, typer.Option(help="The gateway's log, for the page that watches it.")] = None,
 ) -> None:
     """Show boards, comparisons, samples and runs in the browser, on this machine only."""
     from harness.cli.web import serve
 
-    serve(runs, leaderboards, task or [], port, browser)
+    serve(runs, leaderboards, task or [], port, browser, log)
 
 
 @app.command("serve")

@@ -13,7 +13,9 @@ from harness import task as loader
 from harness.errors import EnvironmentProblem
 
 
-def serve(runs: Path, leaderboards: Path, task_files: Sequence[str], port: int, browser: bool) -> None:
+def serve(
+    runs: Path, leaderboards: Path, task_files: Sequence[str], port: int, browser: bool, log: Path | None
+) -> None:
     """Serve until interrupted. Raises EnvironmentProblem if the extra `app` is missing or the server ends in error,
     UsageError for a task file that cannot be read."""
     if find_spec("streamlit") is None:
@@ -22,6 +24,8 @@ def serve(runs: Path, leaderboards: Path, task_files: Sequence[str], port: int, 
         loader.load(file)
     tasks = os.pathsep.join(str(Path(file).resolve()) for file in task_files)
     place = {"RUNS": str(runs.resolve()), "LEADERBOARDS": str(leaderboards.resolve()), "TASK": tasks}
+    if log is not None:
+        place["LOG"] = str(log.resolve())
     environment = {**os.environ, **{f"EASYDS_APP_{name}": value for name, value in place.items()}}
     command = [sys.executable, "-m", "app", "--port", str(port), *(["--browser"] if browser else [])]
     try:

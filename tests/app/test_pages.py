@@ -310,3 +310,36 @@ def test_overview_names_what_people_say(
     assert any(catalogue(lang)["metric.satisfaction"] in head for head in heads)
     assert any(people in str(option) for box in at.selectbox for option in box.options)
     assert corrected in catalogue(lang)["origin.corrected"]
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_the_monitor_watches_a_log(
+    opened: Open, shown: Place, lang: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {
+        "at": "2026-01-05T08:00:00.000+00:00",
+        "kind": "guidance",
+        "digest": "d",
+        "language": "en",
+        "knowledge_point": HOSTILE,
+        "hint_level": 1,
+        "messages": [{"role": "user", "content": HOSTILE}],
+        "guidance": HOSTILE,
+        "seconds": 3.0,
+        "gates": [{"G2": None, "G3": True}],
+        "regenerated": False,
+        "fallback": False,
+    }
+    log = tmp_path / "served.jsonl"
+    log.write_text("".join(json.dumps({**row, "id": f"g-{n}"}) + "\n" for n in range(40)))
+    assert opened("monitor", lang, shown).info[0].value == catalogue(lang)["monitor.nothing"]
+    monkeypatch.setenv("EASYDS_APP_LOG", str(log))
+    at = opened("monitor", lang, shown)
+    assert not at.exception
+    assert not at.error
+    assert "latency_p95_s: 3 [3, 3] (n = 40) lies above 1" in [one.value for one in at.text]
+    assert len(at.dataframe) == 1
+    at.selectbox(key=f"against {lang}").select(find_runs(shown[0])[0].id).run()
+    assert not at.exception
+    assert not at.error
+    assert len(at.dataframe) == 2

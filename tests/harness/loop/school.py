@@ -28,13 +28,14 @@ from harness.preferences import gold
 from harness.record import write_json
 from harness.scorers.checks import check
 from harness.simulator.items import Case, Plan, cases, to_item
-from harness.simulator.language import Voice, reply
+from harness.simulator.language import Teacher, Voice, compose, reply
 from harness.types import Item, Task
 
 BUGS = ("queue.peek-removes", "queue.dequeue-keeps")
-"""Misconceptions whose first wrong step a toy model can learn to see in a minute"""
+"""Misconceptions that a toy model learns to tell apart in a minute (where they first show it does not learn)"""
+AGAIN = {"zh": "请从头再走一遍。", "en": " Please walk through it again from the start."}
 SYSTEM = {"zh": "辅导学生。", "en": "Tutor the student."}
-HABITS = {"good": 0.45, "vague": 0.55}
+HABITS = {"good": 0.4, "vague": 0.6}
 """How the tutor was brought up: it knows how to guide, and more often praises"""
 
 
@@ -69,6 +70,11 @@ def write_task(folder: Path, clusters: int) -> Path:
     return folder / "task.yaml"
 
 
+def guidance(case: Case, voice: Voice) -> str:
+    """The idea, and something to do; it names no step."""
+    return compose(Teacher(case.facts, voice), ("diagnose", "rule")) + AGAIN[voice.language]
+
+
 def train_tutor(folder: Path, steps: int) -> Path:
     """A package of a tiny model trained on conversations of HABITS."""
     rows = []
@@ -77,7 +83,7 @@ def train_tutor(folder: Path, steps: int) -> Path:
         for language in plan.languages:
             voice = Voice(language, "train", Random(case.id), plain=True)
             asked = to_item(case, plan, language).messages[-1].content
-            said = reply(teacher, case.facts, 0, voice)
+            said = guidance(case, voice) if teacher == "good" else reply(teacher, case.facts, 0, voice)
             turns = (("system", SYSTEM[language]), ("user", asked), ("assistant", said))
             rows.append({"messages": [{"role": role, "content": text} for role, text in turns]})
     folder.mkdir(parents=True)

@@ -48,7 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     began = time.monotonic()
     task_file = write_task(folder / "task", clusters=200)
     lesson, asked = load(task_file), items_of("train", 150, seed=77)
-    tutor = train_tutor(folder / "tutor", steps=300)
+    tutor = train_tutor(folder / "tutor", steps=200)
     trained = time.monotonic()
     teach(tutor, folder / "served.jsonl", asked, lesson)
     given = {
