@@ -245,6 +245,10 @@ def load_base(folder: Path, dtype: torch.dtype, device: str, **settings: Any) ->
     `settings` go to from_pretrained; a quantised model (`quantization_config`) is put on its device by its loader.
     """
     load: Any = AutoModelForCausalLM.from_pretrained
+    if "quantization_config" in _read_config(folder / "config.json"):
+        from harness.models import w8a8
+
+        w8a8.install()
     try:
         model, info = load(
             folder,
