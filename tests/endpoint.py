@@ -15,6 +15,7 @@ class Endpoint(ThreadingHTTPServer):
     """A server of chat completions. `behave(handler, request, attempt)` answers one attempt of one prompt."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, behave: Callable[[Handler, dict[str, Any], int], None]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -33,6 +34,9 @@ class Endpoint(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Endpoint
     protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send(200, json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]}).encode())
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -103,7 +107,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def asked(request: dict[str, Any]) -> str:
-    return request["messages"][-1]["content"]
+    content = request["messages"][-1].get("content")
+    return content if isinstance(content, str) else json.dumps(content)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import httpx2
 
 from harness.digest import files_digest
 from harness.errors import EnvironmentProblem, UsageError, require
-from harness.models import hf
+from harness.models.checkpoint import folders
 from harness.paths import slug
 
 START_S = 600.0
@@ -28,7 +28,12 @@ START_S = 600.0
 ENGINES = ["auto", "vllm", "transformers"]
 PACKAGE = "package.json"
 """What `easyds package` says of a checkpoint, in its folder; no part of the weights' digest, which it holds"""
-_MAIN = "from transformers.cli.transformers import main; main()"
+_MAIN = """
+import sys, torch
+from transformers.cli.transformers import main
+sys.argv += ["--device", "cuda" if torch.cuda.is_available() else "cpu"]
+main()
+"""
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 _SECRETS = ("EASYDS_SERVE_KEYS", "EASYDS_ENGINE_KEY", "OPENAI_API_KEY", "EASYDS_JUDGE_KEY")
 
@@ -41,7 +46,7 @@ class Server:
     """
 
     def __init__(self, checkpoint: str, engine: str = "transformers", name: str | None = None) -> None:
-        found = hf.folders(checkpoint)
+        found = folders(checkpoint)
         if found.adapter is not None:
             raise UsageError(f"{checkpoint} is an adapter, which cannot be served. Merge it into its base first.")
         folder = found.base.resolve()
@@ -114,7 +119,7 @@ def choose(engine: str) -> str:
     """
     require("engine", engine, ENGINES, "--engine")
     if engine == "auto":
-        return "vllm" if hf.device("auto") == "cuda" and _executable() else "transformers"
+        return "vllm" if _executable() and _gpu() else "transformers"
     if engine == "vllm" and not _executable():
         raise EnvironmentProblem(
             "vLLM was not found. Install it in an environment of its own and put its 'vllm' on PATH or into EASYDS_VLLM."
@@ -126,6 +131,12 @@ def _executable() -> str | None:
     return shutil.which(os.environ.get("EASYDS_VLLM", "vllm"))
 
 
+def _gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _vllm(model: str) -> list[str]:
     quiet = ["--uvicorn-log-level", "warning"]
     return [str(_executable()), "serve", f"./{model}", "--served-model-name", model, *quiet]
@@ -133,7 +144,7 @@ def _vllm(model: str) -> list[str]:
 
 def _transformers(model: str) -> list[str]:
     batching = ["--continuous-batching", "--cb-max-memory-percent", "0.1"]
-    return [sys.executable, "-c", _MAIN, "serve", model, *batching, "--device", hf.device("auto")]
+    return [sys.executable, "-c", _MAIN, "serve", model, *batching]
 
 
 def _environment(folder: str) -> dict[str, str]:
@@ -150,6 +161,6 @@ def _free_port() -> int:
 
 def weights_digest(checkpoint: str) -> str:
     """What a checkpoint's answers depend on beside the prompts: weights, config, tokenizer and chat template."""
-    base = hf.folders(checkpoint).base
+    base = folders(checkpoint).base
     settings = [path for path in base.glob("*.json") if path.name != PACKAGE]
     return files_digest([*base.glob("*.safetensors"), *settings, *base.glob("*.jinja")])

@@ -141,9 +141,10 @@ class Gateway:
             "withheld": len(ask.withheld),
         }
         outcome = {"gates": found.verdicts, "regenerated": found.regenerated, "fallback": found.fallback}
+        spent = {"engine_seconds": round(found.engine_s, 4), "usage": found.usage}
         turns = [{"role": one.role, "content": one.content} for one in prompt(self._package, ask)[1:]]
         texts = {"knowledge_point": ask.knowledge_point, "messages": turns, "guidance": found.text}
-        self._keep("guidance", exchange, {**features, **outcome, "usage": found.usage}, texts)
+        self._keep("guidance", exchange, {**features, **outcome, **spent}, texts)
 
     async def _chat(self, exchange: Exchange) -> None:
         body = await requests.read_object(exchange.receive)

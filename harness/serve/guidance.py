@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 from harness import task
@@ -28,6 +29,7 @@ class Guidance:
     fallback: bool
     verdicts: list[dict[str, bool | None]] = field(default_factory=list)
     usage: dict[str, int] | None = None
+    engine_s: float = 0.0
 
     @property
     def regenerated(self) -> bool:
@@ -59,8 +61,10 @@ async def _answer(
     engine: Engine, turns: tuple[Message, ...], limit: int, decoding: Mapping[str, float], found: Guidance
 ) -> str:
     messages = [{"role": one.role, "content": one.content} for one in turns]
+    began = perf_counter()
     async with engine.chat({"messages": messages, "max_tokens": limit, **decoding}) as response:
         text, usage = completion(await response.read())
+    found.engine_s += perf_counter() - began
     if usage:
         before = found.usage or {}
         found.usage = {name: before.get(name, 0) + count for name, count in usage.items()}

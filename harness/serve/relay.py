@@ -12,13 +12,16 @@ from harness.serve.engine import Engine
 from harness.serve.errors import Refusal
 from harness.serve.guidance import tokens
 
+KEPT_BYTES = 1 << 20
+
 
 class Relay:
-    """What passed: all bytes, for the log and the counts."""
+    """What passed, for the log and the counts: all of it, up to a megabyte."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._parts: list[bytes] = []
+        self._size = 0
         self.streamed = False
 
     async def pass_on(self, body: Mapping[str, Any], send: Send) -> None:
@@ -31,7 +34,9 @@ class Relay:
                 headers.append((b"content-length", response.headers["Content-Length"].encode("latin-1")))
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             async for part in response.content.iter_any():
-                self._parts.append(part)
+                if self._size < KEPT_BYTES:
+                    self._parts.append(part)
+                    self._size += len(part)
                 await send({"type": "http.response.body", "body": part, "more_body": True})
 
     def seen(self) -> tuple[str, dict[str, int] | None]:

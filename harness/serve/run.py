@@ -73,16 +73,12 @@ async def _run(
     url = server.url if server else str(engine_url)
     model, key = server.model if server else None, "" if server else os.environ.get("EASYDS_ENGINE_KEY", "")
     async with Engine(url, package.alias, model, key) as engine:
-        front = _Front(Gateway(package, engine, admission, log), admission)
-        watch = asyncio.create_task(_watch(server, admission)) if server else None
-        stop = asyncio.create_task(front.stop_when_drained())
         host, port = listener.getsockname()[:2]
         kind = server.engine if server else "engine"
-        print(
-            f"{package.alias} ({package.precision}, {package.digest[:8]}) on http://{host}:{port}; {kind} at {url}",
-            file=sys.stderr,
-            flush=True,
-        )
+        ready = f"{package.alias} ({package.precision}, {package.digest[:8]}) on http://{host}:{port}; {kind} at {url}"
+        front = _Front(Gateway(package, engine, admission, log), admission, ready)
+        watch = asyncio.create_task(_watch(server, admission)) if server else None
+        stop = asyncio.create_task(front.stop_when_drained())
         await front.serve([listener])
         for task in filter(None, (watch, stop)):
             task.cancel()
@@ -91,7 +87,7 @@ async def _run(
 class _Front(uvicorn.Server):
     """uvicorn, with a drain in place of its own end at a signal, which would refuse connections where 503 is due."""
 
-    def __init__(self, app: Gateway, admission: Admission) -> None:
+    def __init__(self, app: Gateway, admission: Admission, ready: str) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -103,8 +99,12 @@ class _Front(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
-        self._admission = admission
+        self._admission, self._ready = admission, ready
         self._loop = asyncio.get_running_loop()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self._ready, file=sys.stderr, flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._admission.draining.is_set():
@@ -142,7 +142,7 @@ def _samples(folder: Path) -> bool:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY by it
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
