@@ -148,8 +148,8 @@ def turn(front: Gateway, engine_port: int, width: int, each: int) -> dict[str, f
 def measure(report: Report, name: str, front: Gateway, engine_port: int, quick: bool) -> None:
     report.say(f"{name}\n  width  direct ms  added ms: best (median)  added p99  CPU ms a request: best (median)")
     for width in WIDTHS:
-        each = 14 if quick else 40
-        turns = [turn(front, engine_port, width, each) for _ in range(2 if quick else 5)]
+        each = 14 if quick else 20
+        turns = [turn(front, engine_port, width, each) for _ in range(2 if quick else 10)]
         best = {key: min(one[key] for one in turns) for key in turns[0]}
         middle = {key: statistics.median(one[key] for one in turns) for key in turns[0]}
         report.figures[f"{name}, {width} under way"] = {key: round(value, 2) for key, value in best.items()}

@@ -7,8 +7,8 @@ prompt at a time (decode), `--repeats` times; the median counts. Told of each: b
 whole process and what of it the loading took, tokens a second of both phases, and agreement with float32: how often the
 likeliest next token is the same over the prompt. On random weights the likeliest token is nearly a tie, so agreement is
 pessimistic; what quantisation costs in quality is measured by scoring the packaged model (`easyds package`).
-Precisions: float32, bfloat16, int8 (bitsandbytes LLM.int8, what `easyds package` makes here), and with torchao installed its
-int8 weight-only (int8-ao) and W8A8 (w8a8-ao).
+Precisions: float32, bfloat16, int8 (W8A8, what `easyds package` makes: harness/models/w8a8.py); where they are installed also
+bitsandbytes' LLM.int8 (int8-bnb) and torchao's int8 weight-only (int8-ao) and W8A8 (w8a8-ao).
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ from common import Report, cost, option_parser
 from large_model import SHAPES
 
 PROMPT, WRITTEN = 256, 32
-PRECISIONS = ("float32", "bfloat16", "int8", "int8-ao", "w8a8-ao")
+PRECISIONS = {
+    "float32": "",
+    "bfloat16": "",
+    "int8": "",
+    "int8-bnb": "bitsandbytes",
+    "int8-ao": "torchao",
+    "w8a8-ao": "torchao",
+}
+"""Each with the package that it needs"""
 
 
 def main() -> int:
@@ -41,15 +49,15 @@ def main() -> int:
         return 0
     report = Report("int8_cpu", given.quick, given.json)
     make(folder, given.shape)
-    for precision in PRECISIONS:
-        if precision.endswith("-ao") and not find_spec("torchao"):
-            report.say(f"{precision}: not measured, torchao is not installed")
+    for precision, needed in PRECISIONS.items():
+        if needed and not find_spec(needed):
+            report.say(f"{precision}: not measured, {needed} is not installed")
             continue
-        for told in ("saved", "measured"):
-            command = [sys.executable, __file__, "--shape", given.shape, "--folder", given.folder.resolve()]
-            took = cost([*command, "--repeats", str(1 if given.quick else given.repeats), "--one", precision], folder)
-            if told == "saved" and precision in ("float32", "bfloat16"):
-                break
+        command = [sys.executable, __file__, "--shape", given.shape, "--folder", given.folder.resolve()]
+        command += ["--repeats", str(1 if given.quick else given.repeats), "--one", precision]
+        if not (folder / precision / "config.json").exists():
+            cost(command, folder)  # saves, in a process whose memory does not count
+        took = cost(command, folder)
         found = json.loads((folder / f"{precision}.json").read_text(encoding="utf-8"))
         found["peak_bytes"] = took.memory
         report.figures[precision] = found
@@ -83,8 +91,10 @@ def settings(precision: str) -> dict[str, Any]:
     import torch
     from transformers import BitsAndBytesConfig, TorchAoConfig
 
-    if precision == "int8":
+    if precision == "int8-bnb":
         return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True), "dtype": torch.bfloat16}
+    if precision == "int8":
+        return {"dtype": torch.bfloat16}
     if precision.endswith("-ao"):
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, Int8WeightOnlyConfig
 
@@ -99,17 +109,19 @@ def measure(folder: Path, precision: str, repeats: int) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
+    from harness.models import w8a8
+
     torch.set_num_threads(2)
+    w8a8.install()
     before = psutil.Process().memory_info().rss
     saved = folder / precision
     if not (saved / "config.json").exists():
         model = AutoModelForCausalLM.from_pretrained(folder / "float32", **settings(precision))
+        if precision == "int8":
+            w8a8.quantise(model)
         model.save_pretrained(saved, max_shard_size="500MB")
-        if precision != "bfloat16":
-            return
-    quantised = precision not in ("float32", "bfloat16")
-    how = {} if quantised else settings(precision)
-    model = AutoModelForCausalLM.from_pretrained(saved, use_safetensors=True, **how).eval()
+        return
+    model = AutoModelForCausalLM.from_pretrained(saved, use_safetensors=True, dtype="auto").eval()
     prompt = torch.randint(0, model.config.vocab_size, (1, PROMPT), generator=torch.Generator().manual_seed(1))
     prefills, decodes = [], []
     with torch.inference_mode():

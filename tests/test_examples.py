@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support import easyds, read_jsonl
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "trl_ppo"
@@ -57,3 +59,17 @@ def test_ppo_of_trl_1_12_on_our_reward_model(tiny: Path, task_file: Path, tmp_pa
     refused = easyds("train", EXAMPLE / "run", spec, "--output", tmp_path / "other", "--set", "update=3")
     assert refused.returncode == 3
     assert "unknown key 'update'" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["easyds-serve.service", "compose.yaml"])
+def test_the_examples_of_serving_give_options_that_exist(name: str) -> None:
+    text = (EXAMPLE.parent / "serve" / name).read_text(encoding="utf-8")
+    if name.endswith(".yaml"):
+        given = yaml.safe_load(text)["services"]["gateway"]["command"]
+    else:
+        given = re.search(r"^ExecStart=\S+/easyds (.*)$", text, re.M)[1].split()  # type: ignore[index]
+    assert given[0] == "serve"
+    done = easyds(*given, "--help")
+    assert done.returncode == 0, done.stderr
+    done = easyds(*(one if one != "--log" else "--lag" for one in given), "--help")
+    assert done.returncode == 2, "this test cannot fail"

@@ -54,7 +54,7 @@ def package(
     found = {row.run: row.metrics for row in result.rows}
     print(show.render(result, "text"))
     if all("guidance_accuracy" in found[one.id] for one in (before, after)):
-        pair = board.contestants(the_task, [before, after], [after.id, before.id])
+        pair = board.contestants(the_task, [before, after], [folder.name, before.manifest["system"]])
         print("\n".join(sentences(board.compare(the_task, pair, ("guidance_accuracy", "gold_score")), the_task.rubric)))
     print(f"model card: {make.card(folder, the_task, found[before.id], found[after.id], licence)}", file=sys.stderr)
     runner.require_complete(after)

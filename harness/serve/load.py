@@ -172,6 +172,10 @@ def stage(kind: str, level: float, answers: Sequence[Answer], seconds: float) ->
     return Stage(kind, level, seconds, len(answers), sum(failures.values()), dict(failures), figures)
 
 
+def _rates(stage: Stage) -> tuple[float, float]:
+    return stage.figures["goodput_per_s"]["value"], stage.figures["requests_per_s"]["value"]
+
+
 def _rate(count: int, seconds: float) -> dict[str, float]:
     """Events a second with the exact Poisson interval (Garwood 1936)."""
     from scipy.stats import chi2
@@ -207,7 +211,7 @@ async def _test(
                 stages.append(stage("open", rate, *await open_loop(load, client, rate, seconds)))
                 told(stages[-1])
     carried = [one for one in stages if one.carried and one.figures]
-    best = max(carried, key=lambda one: one.figures["goodput_per_s"]["value"], default=None)
+    best = max(carried, key=_rates, default=None)
     return {
         "model": load.model,
         "best": best and asdict(best),

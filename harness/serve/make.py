@@ -1,8 +1,8 @@
 """Make a package from a measured run: adapter merged, template and end of turn checked, quantised, weighed.
 
-INT8 here is bitsandbytes' LLM.int8 (Dettmers et al. 2022): the one INT8 format that is saved as safetensors, runs on a
-processor and a GPU, and is served by `transformers serve` (perf/int8_cpu.py has the others' figures). Other quantisers are
-programs of their own environment: `PROGRAM IN OUT` makes a checkpoint folder OUT from the merged one in IN.
+INT8 is W8A8 in the compressed-tensors format (`harness/models/w8a8.py`): vLLM runs it on a GPU, `transformers serve` on a
+processor. Another quantiser (llm-compressor with calibration, say) is a program of its own environment: `PROGRAM IN OUT` makes
+a checkpoint folder OUT from the merged one in IN.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ def _merge(run: Run, out: Path, dtype: str | None) -> None:
     end = chat.turn_end(tokenizer, str(found.tokenizer))
     ends = model.generation_config.eos_token_id
     model.generation_config.eos_token_id = sorted({end, *(ends if isinstance(ends, list) else [ends])} - {None})
+    model.generation_config.do_sample = True  # else `transformers serve` takes no temperature above 0
     model.generation_config.pad_token_id = chat.padding(tokenizer, end, str(found.tokenizer))
     model.save_pretrained(out, safe_serialization=True)
     tokenizer.save_pretrained(out)
@@ -132,25 +133,16 @@ def _quantise(merged: Path, out: Path, precision: str, quantiser: Path | None) -
         return out
     if precision == "float32":
         return merged
-    settings: dict[str, Any] = {}
+    model = hf.load_base(merged, torch.bfloat16, hf.device("auto"))
     if precision == "int8":
-        from transformers import BitsAndBytesConfig
+        from harness.models import w8a8
 
-        _require_bitsandbytes()
-        settings = {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
-    model = hf.load_base(merged, torch.bfloat16, hf.device("auto"), **settings)
+        w8a8.quantise(model)
     model.save_pretrained(out, safe_serialization=True)
     hf.load_tokenizer(merged).save_pretrained(out)
     if (merged / hf.MARK).exists():
         shutil.copy(merged / hf.MARK, out)
     return out
-
-
-def _require_bitsandbytes() -> None:
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError as error:
-        raise EnvironmentProblem("INT8 needs bitsandbytes: pip install 'easyds-bench[int8]'.") from error
 
 
 def _describe(folder: Path, run: Run, task: Task, name: str, precision: str, origin: Mapping[str, Any]) -> None:

@@ -116,7 +116,9 @@ def messages(row: Mapping[str, Any], alias: str) -> list[Any]:
         raise Refusal(404, f"there is no such model here; this one is called {alias}", "model_not_found")
     turns = row.get("messages")
     if not isinstance(turns, list) or not turns or not all(map(_is_turn, turns)):
-        raise _wrong("'messages' must be a list of turns, each with 'role' (a text) and 'content' (a text or its parts)")
+        raise _wrong(
+            "'messages' must be a list of turns, each with 'role' (a text) and 'content' (a text or its parts)"
+        )
     if not isinstance(row.get("stream"), bool | None):
         raise _wrong("'stream' must be true or false")
     return turns

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from yarl import URL
 
 from harness.errors import EnvironmentProblem, UsageError
 from harness.models.server import Server
@@ -43,12 +44,12 @@ def serve(
     keys = [key.strip() for key in os.environ.get("EASYDS_SERVE_KEYS", "").split(",") if key.strip()]
     if host not in LOOPBACK and not keys:
         raise UsageError(f"--host {host} can be reached from other machines: set EASYDS_SERVE_KEYS first.")
-    package = read(folder, weighed=engine_url is None)
     _raise_file_limit()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the gateway runs: what was started is ended
     try:
         with ExitStack() as stack:
             listener = stack.enter_context(_bind(host, port))
+            package = read(folder, weighed=engine_url is None)
             kept = Log(log) if log else None
             if kept:
                 stack.callback(kept.close)
@@ -74,8 +75,10 @@ async def _run(
     model, key = server.model if server else None, "" if server else os.environ.get("EASYDS_ENGINE_KEY", "")
     async with Engine(url, package.alias, model, key) as engine:
         host, port = listener.getsockname()[:2]
-        kind = server.engine if server else "engine"
-        ready = f"{package.alias} ({package.precision}, {package.digest[:8]}) on http://{host}:{port}; {kind} at {url}"
+        kind, place = server.engine if server else "engine", URL(url).with_user(None).with_query(None)
+        ready = (
+            f"{package.alias} ({package.precision}, {package.digest[:8]}) on http://{host}:{port}; {kind} at {place}"
+        )
         front = _Front(Gateway(package, engine, admission, log), admission, ready)
         watch = asyncio.create_task(_watch(server, admission)) if server else None
         stop = asyncio.create_task(front.stop_when_drained())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from pathlib import Path
@@ -181,8 +182,6 @@ def test_time_is_up(tmp_path: Path) -> None:
     ],
 )
 def test_an_engine_that_refuses(front: Gateway, engine: Endpoint, status: int, body: Any, told: int, said: str) -> None:
-    import json
-
     engine.behave = lambda handler, *_: handler.send(status, json.dumps(body).encode())
     for path, asked in (
         ("/v1/guidance", {"message": QUESTION}),
@@ -208,6 +207,21 @@ def test_no_engine(tmp_path: Path) -> None:
         health = front.ask("/healthz")
         assert (health.status, health.json["engine"]) == (503, False)
         assert front.metric('easyds_requests_total{route="/v1/guidance",status="502"}') == 2
+
+
+def test_the_engine_s_password_is_not_shown(tmp_path: Path) -> None:
+    with serving(says(GOOD["en"])) as engine:
+        url = engine.url.replace("http://", "http://me:planted@")
+        with gateway(write_package(tmp_path / "p"), "--engine-url", url, EASYDS_ENGINE_KEY="planted-too") as front:
+            assert "planted" not in "".join(front.said) + front.ask("/metrics").body.decode()
+
+
+def test_the_engine_s_own_key(tmp_path: Path) -> None:
+    with serving(says(GOOD["en"])) as engine:
+        keys = {"EASYDS_ENGINE_KEY": "engines", "EASYDS_SERVE_KEYS": "clients"}
+        with gateway(write_package(tmp_path / "p"), "--engine-url", engine.url, **keys) as front:
+            assert front.ask("/v1/guidance", {"message": QUESTION}, Authorization="Bearer clients").status == 200
+        assert engine.keys == {"Bearer engines"}
 
 
 def test_an_engine_that_comes_back(tmp_path: Path) -> None:
