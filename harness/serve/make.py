@@ -147,17 +147,23 @@ def _quantise(merged: Path, out: Path, precision: str, quantiser: Path | None) -
 
 def _describe(folder: Path, run: Run, task: Task, name: str, precision: str, origin: Mapping[str, Any]) -> None:
     """`package.json`: what the gateway must know, and where it comes from."""
-    generated = all("states" in item.meta for item in task.items)
     package = Package(
         alias=name,
         digest=weights_digest(str(folder.resolve())),
         precision=precision,
         task=task.name,
         system=dict(task.system),
-        hint=words("common")["hint_level"] if generated else None,
+        hint=_hint(task),
         max_new_tokens=run.manifest["decoding"]["max_new_tokens"],
     )
     write_json(folder / PACKAGE, {**asdict(package), "origin": dict(origin)})
+
+
+def _hint(task: Task) -> Mapping[str, str] | None:
+    """The line that says the hint level, if every item of the task has it before the student's turn."""
+    lines: Mapping[str, str] = words("common")["hint_level"]
+    told = (lines[item.language].format(level=item.hint_level) for item in task.items)
+    return lines if all(one.messages[-1].content.startswith(line) for one, line in zip(task.items, told)) else None
 
 
 def card(folder: Path, task: Task, before: Mapping[str, Any], after: Mapping[str, Any], licence: str) -> Path:
