@@ -75,10 +75,11 @@ def test_poor_turns_are_taken_with_their_reasons(items: list[Item], tmp_path: Pa
 
 
 def test_test_items_and_copies_are_left_out(items: list[Item], benchmark: Task, tmp_path: Path) -> None:
-    asked = benchmark.items[0]
+    asked = next(item for item in benchmark.items if item.language == "en")
     said = rows(items)
     said[1]["messages"] = [{"role": "user", "content": f"{asked.messages[-1].content}!"}]
-    said[2]["messages"] = [{"role": "user", "content": f"Please help me. {asked.messages[-1].content} Thank you."}]
+    around = "I have been at this the whole evening and my friend says something else than what the book says, " * 4
+    said[2]["messages"] = [{"role": "user", "content": f"{around}\n{asked.messages[-1].content}\n{around}"}]
     said[3]["messages"] = [*said[4]["messages"]]
     reasons, left_out = chosen(write_log(tmp_path / "log.jsonl", said), list(benchmark.items))
     assert set(reasons) == {turn_id(0), turn_id(3)}

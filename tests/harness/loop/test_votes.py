@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[annotate.Store]:
 
 @pytest.fixture
 def lead(store: annotate.Store, tmp_path: Path) -> str:
-    """A campaign `duel` of 36 comparisons of a good and a poor system."""
+    """Two campaigns of 36 comparisons of a good and a poor system: `duel` has silent checks, `unchecked` none."""
     lesson = task.load(str(make_task(tmp_path / "task", [item_row(i, split="served") for i in range(36)])))
     language = {item.id: item.language for item in lesson.items}
     runs = []
@@ -44,6 +45,7 @@ def lead(store: annotate.Store, tmp_path: Path) -> str:
         runs.append(Run(path.parent))
     me = annotate.operator(store, "lead").id
     annotate.create(store, me, "duel", "compare", lesson, runs, SETTINGS)
+    annotate.create(store, me, "unchecked", "compare", lesson, runs, replace(SETTINGS, attention=0))
     return me
 
 
@@ -68,6 +70,13 @@ def test_a_third_of_liars_is_found_and_no_honest_person_with_them(store: annotat
     assert good >= 0.95 * len(chosen)
     assert len(chosen) >= 18
     assert settle(store, lead, "duel").exported.rows == settled.exported.rows, "a second time nothing changes"
+
+
+def test_without_checks_a_liar_is_found_by_the_others(store: annotate.Store, lead: str) -> None:
+    ids = vote(store, lead, "unchecked", crowd(3, 1), worth)
+    settled = settle(store, lead, "unchecked")
+    assert set(settled.excluded) == {ids["liar-0"]}
+    assert "agreed with others" in settled.excluded[ids["liar-0"]]
 
 
 def test_good_annotators_lose_nobody(store: annotate.Store, lead: str) -> None:
