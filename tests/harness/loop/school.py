@@ -145,7 +145,8 @@ def _post(port: int, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Expert:
-    """What a text is worth to someone who knows the exercise: the gold score, and a little for what is right in part."""
+    """What a text is worth to someone who knows the exercise: the gold score, and a little for what is right in part; one in
+    the wrong language is worse than nothing."""
 
     def __init__(self, lesson: Task, items: Sequence[Item]) -> None:
         self._lesson, self._items = lesson, {item.messages[-1].content: item for item in items}
@@ -154,8 +155,10 @@ class Expert:
     def __call__(self, shown: annotate.Presentation, text: str) -> float:
         item = self._items[shown.item.messages[-1].content]
         if (item.id, text) not in self._known:
-            graded = [value for name, (value, _) in check(item, text).items() if name.startswith("D")]
-            self._known[item.id, text] = gold(self._lesson, item, text) + sum(graded) / len(graded) / 8
+            marks = {name: value for name, (value, _) in check(item, text).items()}
+            graded = [value for name, value in marks.items() if name.startswith("D")]
+            partly = sum(graded) / len(graded) / 8 if marks["G3"] else -1.0
+            self._known[item.id, text] = gold(self._lesson, item, text) + partly
         return self._known[item.id, text]
 
 
