@@ -28,14 +28,14 @@ from harness.preferences import gold
 from harness.record import write_json
 from harness.scorers.checks import check
 from harness.simulator.items import Case, Plan, cases, to_item
-from harness.simulator.language import Teacher, Voice, compose, reply
+from harness.simulator.language import Teacher, Voice, compose
 from harness.types import Item, Task
 
 BUGS = ("queue.peek-removes", "queue.dequeue-keeps")
 """Misconceptions that a toy model learns to tell apart in a minute (where they first show it does not learn)"""
 AGAIN = {"zh": "请从头再走一遍。", "en": " Please walk through it again from the start."}
 SYSTEM = {"zh": "辅导学生。", "en": "Tutor the student."}
-HABITS = {"good": 0.4, "vague": 0.6}
+HABITS = {"guide": 0.35, "praise": 0.65}
 """How the tutor was brought up: it knows how to guide, and more often praises"""
 
 
@@ -83,7 +83,7 @@ def train_tutor(folder: Path, steps: int) -> Path:
         for language in plan.languages:
             voice = Voice(language, "train", Random(case.id), plain=True)
             asked = to_item(case, plan, language).messages[-1].content
-            said = guidance(case, voice) if teacher == "good" else reply(teacher, case.facts, 0, voice)
+            said = guidance(case, voice) if teacher == "guide" else Teacher(case.facts, voice).praise()
             turns = (("system", SYSTEM[language]), ("user", asked), ("assistant", said))
             rows.append({"messages": [{"role": role, "content": text} for role, text in turns]})
     folder.mkdir(parents=True)
