@@ -153,7 +153,10 @@ class Expert:
         self._known: dict[tuple[str, str], float] = {}
 
     def __call__(self, shown: annotate.Presentation, text: str) -> float:
-        item = self._items[shown.item.messages[-1].content]
+        return self.worth(shown.item.messages[-1].content, text)
+
+    def worth(self, asked: str, text: str) -> float:
+        item = self._items[asked]
         if (item.id, text) not in self._known:
             marks = {name: value for name, (value, _) in check(item, text).items()}
             graded = [value for name, value in marks.items() if name.startswith("D")]

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,7 +20,7 @@ from support import command, read_jsonl
 
 from harness import annotate
 from harness.errors import GateFailed, Incomplete, UsageError
-from harness.loop import collect, plan, promotion
+from harness.loop import collect, plan, promotion, votes
 from harness.loop.improve import improve
 from harness.loop.plan import Plan
 from harness.record import read_json
@@ -59,7 +60,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         "collect": {"turns": 80, "novel": 0.0},
         "campaign": {"overlap": 3, "qualify": None, "gold": 0, "repeat": 0, "attention": 10},
         "pairs": 40,
-        "dpo": {"steps": 60, "batch_size": 16, "learning_rate": 0.0015, "lora": LORA},
+        "dpo": {"steps": 30, "batch_size": 16, "learning_rate": 0.0006, "save_every": 10, "lora": LORA},
     }
     plan_file = folder / "plan.yaml"
     plan_file.write_text(yaml.safe_dump(given), encoding="utf-8")
@@ -129,17 +130,32 @@ def _only(folder: Path, world: World, tmp_path: Path) -> Path:
     return log
 
 
-def test_liars_among_the_voters_are_left_out(world: World, tmp_path: Path, store: annotate.Store) -> None:
+def test_liars_among_the_voters_are_left_out(
+    world: World, tmp_path: Path, store: annotate.Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     """30 % adversarial votes: quality control takes them out, so that the pairs are those of the others."""
     people = [Annotator(f"honest-{n}", 0.9) for n in range(7)] + [Annotator(f"liar-{n}", 0.1) for n in range(3)]
-    said: list[str] = []
-    few = replace(world.plan, pairs=10_000)
-    with pytest.raises(GateFailed, match="fewer than 10000"):
-        go_round(world, tmp_path / "loop", store, people, said, pairs=few.pairs)
     lead = annotate.operator(store, "lead").id
-    team = annotate.annotators(store, lead, "school-1")
-    assert {one.name for one in team if one.excluded} == {"liar-0", "liar-1", "liar-2"}
-    assert promotion.current(tmp_path / "loop") is None
+    with pytest.raises(Incomplete, match="waits for"):
+        improve(world.plan, tmp_path / "loop", store, lead, lambda _: None)
+    ids = vote(store, lead, "school-1", people, world.expert)
+    poisoned = right(world, annotate.export(store, lead, "school-1", "dpo").rows)
+    settled = votes.settle(store, lead, "school-1")
+    clean = right(world, settled.exported.rows)
+    with capsys.disabled():
+        print(f"\npairs as an expert has them: {poisoned:.2f} with the liars, {clean:.2f} without")
+    assert set(settled.excluded) == {ids[f"liar-{n}"] for n in range(3)}
+    assert clean > poisoned
+    assert clean >= 0.93
+
+
+def right(world: World, rows: Sequence[Mapping[str, Any]]) -> float:
+    """The share of pairs whose chosen text is worth more than the rejected one."""
+    sides = [
+        [world.expert.worth(row["prompt"][-1]["content"], row[side][0]["content"]) for side in ("chosen", "rejected")]
+        for row in rows
+    ]
+    return sum(chosen > rejected for chosen, rejected in sides) / len(sides)
 
 
 def test_votes_that_lie_together_do_not_pass_the_gate(
