@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +134,10 @@ PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "not a near miss": (_pair(_say("rejected", "Quite. Another text. With other sentences.")), "near_miss must say"),
     "chosen leaks": (_pair(_say("chosen", "Mark what is still open.")), "chosen side gives away"),
     "other prompt": (_pair(lambda row: row["prompt"].pop()), "not the item's dialogue"),
+    "screen without a verdict": (
+        _item(lambda row: row["references"].append("Draw the four boxes, one below the other, and mark who waits.")),
+        "no question: no reader's verdict",
+    ),
     "silent note": (_pair(lambda row: row.update(note=" ")), "note must say"),
 }
 
@@ -196,3 +201,16 @@ def test_pairs_that_show_on_the_surface_are_told(checker: ModuleType) -> None:
         "near misses",
     ]
     assert checker.texts.imbalances(pairs(False), 0.6, 0.65) == []
+
+
+def test_detection_names_every_defect_and_what_is_missed(checker: ModuleType) -> None:
+    script = SCRIPTS / "guidance_detection.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    rates = {
+        line.split(" | ")[0].removeprefix("| "): line.split(" | ")[2]
+        for line in done.stdout.splitlines()
+        if line.startswith("| ")
+    }
+    assert set(checker.DEFECTS) <= set(rates)
+    assert float(rates["wrong-language"].split()[0]) > 0.9 > 0.1 > float(rates["wrong-claim"].split()[0])
+    assert "wrong-claim (" in done.stdout.splitlines()[-1]
