@@ -123,7 +123,7 @@ PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "other area": (_item(lambda row: row.update(knowledge_point="tree.avl")), "stands in the file"),
     "wrong folder": (_item(lambda row: row.update(split="test")), "split 'test' in"),
     "false claim": (_item(lambda row: row["claims"].append("assert 1 == 2")), "fails: AssertionError"),
-    "leak": (_item(lambda row: row["references"].append("Mark what is STILL  open, would that help?")), "gives away"),
+    "leak": (_item(lambda row: row["references"].append("Report a VERTEX that is  still open, would that help?")), "gives away"),
     "foreign reference": (_item(lambda row: row["references"].append("先画图再说，好不好？")), "not in en"),
     "same reference": (_item(lambda row: row["references"].append(row["references"][0])), "references are alike"),
     "chinese key point": (_item(lambda row: row["key_points"]["next_steps"].append("画图")), "not in en"),
@@ -132,7 +132,7 @@ PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "no pairs": (_drop("preferences/graph.jsonl", "gc-diamond", "en"), "pairs are wanted"),
     "odd defect": (_pair(lambda row: row.update(defect="odd")), "defect must be"),
     "not a near miss": (_pair(_say("rejected", "Quite. Another text. With other sentences.")), "near_miss must say"),
-    "chosen leaks": (_pair(_say("chosen", "Mark what is still open.")), "chosen side gives away"),
+    "chosen leaks": (_pair(_say("chosen", "Report a vertex that is still open.")), "chosen side gives away"),
     "other prompt": (_pair(lambda row: row["prompt"].pop()), "not the item's dialogue"),
     "screen without a verdict": (
         _item(lambda row: row["references"].append("Draw the four boxes, one below the other, and mark who waits.")),
