@@ -33,6 +33,14 @@ PAGES = {
         ("rate", ":material/star_rate:"),
         ("duel", ":material/thumbs_up_down:"),
     ),
+    "lead": (
+        ("campaigns", ":material/assignment:"),
+        ("team", ":material/group:"),
+        ("agreement", ":material/handshake:"),
+        ("adjudicate", ":material/gavel:"),
+        ("judged", ":material/rule:"),
+        ("export", ":material/outbox:"),
+    ),
 }
 """Sections and their pages: `app_pages/NAME.py`, with messages `page.NAME` and `page.NAME.help`."""
 

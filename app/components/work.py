@@ -6,83 +6,29 @@ reload or a lost connection loses nothing. Model text reaches the page as plain 
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import streamlit as st
 
 from app.components import text
-from app.components.choice import choose
+from app.components.desk import attempt, campaign, desk, plain, problem, typed
 from app.components.text import line
 from app.components.words import LANGUAGES, in_language, say
 from harness import annotate
 from harness.annotate import Campaign, Exam, Presentation
 from harness.annotate.answers import FlagReason, SkipReason
-from harness.errors import EasyDSError
 from harness.rubric import guideline, label_ids
 from harness.types import Item, Language, Rubric
 
 Kind = Literal["rate", "compare"]
-DATABASE = "annotations.db"
 PAIRWISE = "preference"
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!:$<>~|])")
-
-
-@st.cache_resource
-def _store(url: str) -> annotate.Store:
-    return annotate.open_store(url)
-
-
-def desk() -> tuple[annotate.Store, str]:
-    """The store and who sits here. Stops the page with a hint where there is no store yet: looking makes none."""
-    url = os.environ.get("EASYDS_DB_URL", "")
-    if not url and not Path(DATABASE).exists():
-        st.info(say("work.no_store"), icon=":material/info:")
-        st.code("easyds annotate create first --kind rate --task ds-trace --run ONE --run OTHER", language="bash")
-        st.stop()
-    store = _store(url or str(Path(DATABASE).resolve()))
-    return store, annotate.operator(store).id
-
-
-def campaign(store: annotate.Store, kind: Kind) -> Campaign:
-    """The open campaign of a kind that was chosen. Stops the page where there is none."""
-    found = {one.id: one for one in annotate.listed(store) if one.kind == kind and one.open}
-    if not found:
-        st.info(say("work.no_campaign"), icon=":material/info:")
-        st.stop()
-    names = {name: line(one.title or name) for name, one in found.items()}
-    return found[choose(say("work.campaign"), list(found), f"campaign {kind}", text=names.__getitem__)]
-
-
-def plain(words: str) -> str:
-    """A text that a widget's options show as it is, though they read Markdown."""
-    return _MARKUP.sub(r"\\\1", line(words))
-
-
-def attempt(what: Callable[[], Any]) -> Any:
-    """Call the store from a widget's callback; an error that a person can act on is shown above the form."""
-    try:
-        found = what()
-    except EasyDSError as error:
-        st.session_state["work problem"] = str(error)
-        return None
-    st.session_state.pop("work problem", None)
-    return found
-
-
-def problem() -> None:
-    """What went wrong with the last click, until the next one."""
-    if told := st.session_state.get("work problem"):
-        st.error(say("problem"), icon=":material/error:")
-        st.code(line(told), language=None, wrap_lines=True)
 
 
 def main(kind: Kind) -> None:
     """The whole page of one kind of campaign."""
-    store, me = desk()
+    store, person = desk()
+    me = person.id
     one = campaign(store, kind)
     problem()
     if not qualified(store, me, one):
@@ -330,11 +276,14 @@ def aside(store: annotate.Store, me: str, task: Presentation) -> None:
 
 
 def _reason(what: str, reasons: tuple[str, ...], call: Callable[[Any, str], None], token: str) -> None:
-    reason = st.selectbox(
-        say("work.reason"), reasons, key=f"{what} reason {token}", format_func=lambda one: say(f"reason.{what}.{one}")
+    reason, told = f"{what} reason {token}", f"{what} told {token}"
+    st.selectbox(say("work.reason"), reasons, key=reason, format_func=lambda one: say(f"reason.{what}.{one}"))
+    st.text_input(say("work.comment"), key=told)
+    st.button(
+        say(f"work.{what}.do"),
+        key=f"{what} {token}",
+        on_click=lambda: attempt(lambda: call(typed(reason), typed(told) or "")),
     )
-    told = st.text_input(say("work.comment"), key=f"{what} told {token}")
-    st.button(say(f"work.{what}.do"), key=f"{what} {token}", on_click=lambda: attempt(lambda: call(reason, told)))
 
 
 def guide(tongue: Language) -> None:

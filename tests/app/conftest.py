@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from app_support import ENTRY, HOSTILE, HOSTILE_NAME, Open, execute, write_report
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 from support import item_row, make_task
+
+
+@pytest.fixture(autouse=True)
+def loopback() -> Iterator[None]:
+    """The server's address, as `app/.streamlit/config.toml` has it for the real one."""
+    before = config.get_option("server.address")
+    config.set_option("server.address", "127.0.0.1")
+    yield
+    config.set_option("server.address", before)
 
 
 @pytest.fixture(scope="session")
