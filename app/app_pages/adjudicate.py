@@ -107,12 +107,15 @@ def rule(store: annotate.Store, me: str, one: Campaign, case: Case) -> None:
     st.subheader(say("adjudicate.ruling"), anchor=False)
     before = case.ruling or Ruling()
     key = f"ruling {case.unit}"
-    st.text_area(say("adjudicate.why"), before.rationale, key=f"{key} why")
 
     def settle(labels: dict[str, str] | None = None, verdict: str | None = None) -> None:
         ruling = Ruling(labels or {}, cast(Any, verdict), desk.typed(f"{key} why") or "")
         desk.act(lambda: annotate.adjudicate(store, me, case.unit, ruling))
 
+    if case.kind == "rate":
+        for name in case.disputed:
+            work.labels_of(name, one.rubric, key, before.labels.get(name))
+    st.text_area(say("adjudicate.why"), before.rationale, key=f"{key} why")
     if case.kind == "compare":
         if before.verdict:
             st.text(text.told("adjudicate.before", verdict=say(f"work.verdict.{before.verdict}")))
@@ -126,8 +129,6 @@ def rule(store: annotate.Store, me: str, one: Campaign, case: Case) -> None:
                 width="stretch",
             )
         return
-    for name in case.disputed:
-        work.labels_of(name, one.rubric, key, before.labels.get(name))
     st.button(
         say("adjudicate.settle"),
         type="primary",

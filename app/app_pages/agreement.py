@@ -9,8 +9,8 @@ import streamlit as st
 
 from app.components import charts, desk
 from app.components.choice import choose
-from app.components.text import line
-from app.components.words import LANGUAGES, in_language, say
+from app.components.text import criterion_name
+from app.components.words import LANGUAGES, say
 from harness import annotate
 from harness.annotate import Row
 from harness.annotate.answers import SATISFACTION
@@ -32,16 +32,18 @@ def main() -> None:
     rows = [row for row in found if row.language == by]
     picture([row for row in rows if row.alpha.value is not None], one.rubric)
     cells = [_cells(row, one.rubric) for row in rows]
-    st.dataframe(pd.DataFrame(cells), hide_index=True, alt=say("page.agreement"))
+    st.dataframe(pd.DataFrame(cells), hide_index=True, height="content", alt=say("page.agreement"))
     for state in STATES:
         if any(row.state == state for row in rows):
             st.caption(say(f"agreement.why.{state}"))
+    if any(row.alpha.value is not None and row.alpha.low is None for row in rows):
+        st.caption(say("agreement.no_interval"))
     st.caption(say("agreement.note"))
 
 
 def picture(rows: list[Row], rubric: Rubric) -> None:
     """Alpha with its interval, criterion by criterion."""
-    if not rows:
+    if len(rows) < 2:
         return
     bars = [
         charts.Bar(
@@ -57,15 +59,17 @@ def picture(rows: list[Row], rubric: Rubric) -> None:
 def _name(criterion: str, rubric: Rubric) -> str:
     if criterion == SATISFACTION:
         return say("metric.satisfaction")
-    return f"{criterion} {line(in_language(rubric.criteria[criterion].name))}"
+    return criterion_name(rubric.criteria[criterion])
 
 
 def _cells(row: Row, rubric: Rubric) -> dict[str, Any]:
     kappa = "–" if row.kappa is None else _interval(row.kappa)
+    if row.kappa is not None and row.kappa.value is not None:
+        kappa += f" · {say(f'agreement.kappa.{row.kappa_name}')}"
     return {
         say("samples.criterion"): _name(row.criterion, rubric),
         say("agreement.alpha"): _interval(row.alpha) if row.state == "defined" else say(f"agreement.state.{row.state}"),
-        say("agreement.kappa"): f"{kappa} · {say(f'agreement.kappa.{row.kappa_name}')}" if row.kappa_name else kappa,
+        say("agreement.kappa"): kappa,
         say("agreement.same"): "–" if row.share is None else f"{100 * row.share:.0f} %",
         say("agreement.units"): row.alpha.n,
         say("agreement.labels"): row.labels,

@@ -44,9 +44,11 @@ def progress(store: annotate.Store, me: str, one: Campaign) -> None:
         min(1.0, found.given / max(1, found.wanted)),
         text=say("campaigns.progress", given=found.given, wanted=found.wanted),
     )
-    row = {say(f"campaigns.{name}"): getattr(found, name) for name in COUNTS}
-    row[say("campaigns.skipped")] = sum(found.skipped.values())
-    table([row], say("campaigns.counts"))
+    with st.container(horizontal=True, gap="medium"):
+        for name in COUNTS:
+            with st.container(width=110, gap=None):
+                st.caption(say(f"campaigns.{name}"))
+                st.text(f"{getattr(found, name):,}")
     if found.stuck:
         st.caption(say("campaigns.stuck.note", n=found.stuck))
     for reason, n in found.skipped.items():

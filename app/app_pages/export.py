@@ -25,17 +25,18 @@ def main() -> None:
         forms,
         format_func=lambda name: say(f"export.form.{name}"),
         captions=[say(f"export.form.{name}.help") for name in forms],
+        key=f"form {one.id}",
     )
-    state = f"exported {one.id} {form}"
 
     def make() -> None:
-        st.session_state[state] = desk.attempt(
+        form = desk.typed(f"form {one.id}")
+        st.session_state[f"exported {one.id} {form}"] = desk.attempt(
             lambda: annotate.votes_csv(store, me, one.id) if form == TABLE else annotate.export(store, me, one.id, form)
         )
 
     st.button(say("export.make"), type="primary", shortcut="Ctrl+Enter", on_click=make, icon=":material/outbox:")
     st.caption(say("export.note"))
-    made: Exported | bytes | None = st.session_state.get(state)
+    made: Exported | bytes | None = st.session_state.get(f"exported {one.id} {form}")
     if isinstance(made, bytes):
         file(say("export.votes"), made, f"{one.id}-votes.csv", "text/csv")
     elif made is not None:

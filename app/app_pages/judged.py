@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.components import data, desk, download, text
 from app.components.choice import choose
-from app.components.text import line
+from app.components.text import criterion_name, line
 from app.components.words import in_language, say
 from harness import annotate
 from harness.annotate import Campaign, Match
@@ -30,11 +30,17 @@ def main() -> None:
         st.info(say("judged.nothing"), icon=":material/info:")
         return
     cells = [_cells(match, one.rubric) for match in found]
-    st.dataframe(pd.DataFrame(cells), hide_index=True, alt=say("page.judged"))
+    st.dataframe(pd.DataFrame(cells), hide_index=True, height="content", alt=say("page.judged"))
+    if any(match.kappa.value is None for match in found):
+        st.caption(say("judged.undefined"))
     st.caption(say(f"judged.note.{one.kind}"))
     named = {f"{match.criterion} {match.source}": match for match in found}
-    titles = {key: f"{_name(match.criterion, one.rubric)} · {line(match.source)}" for key, match in named.items()}
-    match = named[choose(say("judged.match"), list(named), "match", text=titles.__getitem__)]
+    titles = {
+        key: f"{criterion_name(one.rubric.criteria[match.criterion])} · {line(match.source)}"
+        for key, match in named.items()
+    }
+    widest = max(named, key=lambda key: len(named[key].disagreements))
+    match = named[choose(say("judged.match"), list(named), "match", text=titles.__getitem__, default=widest)]
     left, right = st.columns([2, 3], gap="large")
     with left:
         confusion(match, one)
@@ -45,15 +51,11 @@ def main() -> None:
     )
 
 
-def _name(criterion: str, rubric: Rubric) -> str:
-    return f"{criterion} {line(in_language(rubric.criteria[criterion].name))}"
-
-
 def _cells(match: Match, rubric: Rubric) -> dict[str, Any]:
     one = match.kappa
     limits = "" if one.low is None else f" [{one.low:.2f}, {one.high:.2f}]"
     return {
-        say("samples.criterion"): _name(match.criterion, rubric),
+        say("samples.criterion"): criterion_name(rubric.criteria[match.criterion]),
         say("samples.source"): line(match.source),
         say("judged.kappa"): say("agreement.undefined") if one.value is None else f"{one.value:.2f}{limits}",
         say("judged.accuracy"): "–" if match.accuracy is None else f"{100 * match.accuracy:.0f} %",
@@ -80,7 +82,10 @@ def confusion(match: Match, one: Campaign) -> None:
     rows = [
         {
             say("judged.people"): names[said],
-            **{f"{say('judged.judge')}: {names[judged]}": match.confusion.get((said, judged), 0) for judged in order},
+            **{
+                text.told("judged.judge.said", label=names[judged]): match.confusion.get((said, judged), 0)
+                for judged in order
+            },
         }
         for said in order
     ]

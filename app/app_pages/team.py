@@ -74,12 +74,13 @@ def grant(store: annotate.Store, me: str, people: list[Person]) -> None:
     """Let someone begin without the qualifying test, with the reason."""
     st.subheader(say("team.grant"), anchor=False)
     one = desk.campaign(store)
-    person = who(people, "grant to")
+    who(people, "grant to")
     st.radio(say("language"), list(LANGUAGES), format_func=LANGUAGES.__getitem__, horizontal=True, key="grant language")
     st.text_input(say("lead.reason"), key="grant why")
 
     def give() -> None:
-        annotate.grant(store, me, one.id, person.id, desk.typed("grant language"), desk.typed("grant why") or "")
+        person, tongue, why = (desk.typed(f"grant {name}") for name in ("to", "language", "why"))
+        annotate.grant(store, me, one.id, person, tongue, why or "")
 
     st.button(say("team.grant.do"), on_click=lambda: desk.act(give))
 

@@ -71,7 +71,8 @@ def navigate() -> None:
                 for name, icon in pages
             ]
             for section, pages in PAGES.items()
-        }
+        },
+        expanded=True,
     )
     arrive(page.url_path)
     st.title(say(f"page.{page.url_path or 'overview'}"))
