@@ -22,6 +22,7 @@ from app.components.text import line, tell
 from app.components.words import say
 from harness import annotate
 from harness.annotate import Campaign, Person
+from harness.annotate.people import LOCAL
 from harness.errors import EasyDSError, EnvironmentProblem, UsageError
 
 DATABASE = "annotations.db"
@@ -82,7 +83,7 @@ def _member(store: annotate.Store, auth: Mapping[str, Any]) -> Person:
     claims: dict[str, Any] = st.user.to_dict()
     issuer, subject = claims.get("iss"), claims.get("sub")
     fresh = time.time() - float(claims.get("iat") or 0) < SIGNED_IN_S
-    if not (claims.get("is_logged_in") and issuer and subject and fresh):
+    if not (claims.get("is_logged_in") and issuer and subject and fresh) or issuer == LOCAL:
         _sign_in(auth)
     name = str(claims.get("name") or claims.get("email") or subject)
     with st.sidebar:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from streamlit.testing.v1 import AppTest
 from support import GOOD, item_row, make_task
 
+from app.components.words import catalogue
 from harness import annotate, task
+from harness.record import Run, find_runs
+from harness.types import Task
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "harness" / "annotate"))
 from annotate_support import OPEN, Office, record_texts
 
 ISSUER = "https://sign.in"
 """Whom the annotators sign in with; `Office.hire` says so."""
+
+
+Page = Callable[..., AppTest]
+"""`page(team, name, lang, who=…, **query)`: a page of the app in this process"""
 
 
 @dataclass
@@ -35,6 +45,15 @@ class Team:
 
     def open(self) -> annotate.Store:
         return annotate.open_store(self.database)
+
+    def lesson(self) -> Task:
+        return task.load(str(self.place[1]))
+
+    def runs(self) -> list[Run]:
+        return find_runs(self.place[0])
+
+    def office(self, store: annotate.Store, campaign: str) -> Office:
+        return Office(store, self.lesson(), self.place[0], campaign, self.people["lead"], None)  # type: ignore[arg-type]
 
 
 def at_work(folder: Path, said: str = "", split: str = "train", votes: bool = True) -> Team:
@@ -58,11 +77,12 @@ def at_work(folder: Path, said: str = "", split: str = "train", votes: bool = Tr
     for name in ("ann", "ben", "cem"):
         token = annotate.invite(store, lead, "annotator")
         people[name] = annotate.redeem(store, token, ISSUER, name, f"{name} {said}".strip()).id
+    team = Team(folder, people)
     if votes:
-        _vote(Office(store, lesson, runs, "duel", lead, None), people, said)  # type: ignore[arg-type]
-        _rate(Office(store, lesson, runs, "form", lead, None), people, said)  # type: ignore[arg-type]
+        _vote(team.office(store, "duel"), people, said)
+        _rate(team.office(store, "form"), people)
     store.close()
-    return Team(folder, people)
+    return team
 
 
 def _number(shown: annotate.Presentation) -> int:
@@ -82,9 +102,9 @@ def _vote(office: Office, people: dict[str, str], said: str) -> None:
     office.work(people["cem"], lambda shown: {"verdict": "tie" if _number(shown) < 2 else "good", **why})
 
 
-def _rate(office: Office, people: dict[str, str], said: str) -> None:
+def _rate(office: Office, people: dict[str, str]) -> None:
     """They differ on D3 of every fourth item, and on all of item 2."""
-    bad = {name: "no" for name in ("D1", "D2", "D3", "D4", "D5")}
+    bad = dict.fromkeys(("D1", "D2", "D3", "D4", "D5"), "no")
     levels = {"ann": "yes", "ben": "partial", "cem": "no"}
     for name, level in levels.items():
 
@@ -93,3 +113,16 @@ def _rate(office: Office, people: dict[str, str], said: str) -> None:
             return {**labels, **(bad if name == "cem" and _number(shown) == 2 else {})}
 
         office.work(people[name], judge)
+
+
+def sign_in(at: AppTest, who: str | None, **claims: Any) -> None:
+    """As after `st.login`: no identity provider runs in this process, so the claims of its token are given."""
+    at.secrets["auth"] = {"client_id": "x", "client_secret": "y", "cookie_secret": "z", "redirect_uri": "u"}
+    at.user = {"is_logged_in": False}
+    if who:
+        at.user = {"is_logged_in": True, "iss": ISSUER, "sub": who, "iat": time.time(), "name": who, **claims}
+
+
+def click(at: AppTest, key: str, lang: str = "en") -> AppTest:
+    next(one for one in at.button if one.label == catalogue(lang)[key]).click()
+    return at.run()

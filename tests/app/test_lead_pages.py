@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from app_support import ENTRY, HOSTILE, words_of
-from lead_support import ISSUER, OPEN, Team, at_work
+from app_support import HOSTILE, words_of
+from lead_support import ISSUER, OPEN, Page, Team, at_work, click
 from streamlit.testing.v1 import AppTest
 
 from app.components import desk as desks
@@ -18,52 +16,6 @@ from app.components.words import catalogue
 from harness import annotate
 
 PAGES = ("campaigns", "team", "agreement", "adjudicate", "judged", "export")
-Page = Callable[..., AppTest]
-
-
-@pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Team:
-    """A team whose votes are in; for tests that only look."""
-    return at_work(tmp_path_factory.mktemp("settled"))
-
-
-@pytest.fixture
-def team(tmp_path: Path) -> Team:
-    """The same, for tests that write."""
-    return at_work(tmp_path)
-
-
-@pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Page:
-    """`page(team, name, lang, who=…, **query)`: that page, run once; as the local person, or as `who` signed in."""
-
-    def opened(team: Team, name: str, lang: str = "en", who: str | None = None, **query: str) -> AppTest:
-        monkeypatch.setenv("EASYDS_DB_URL", f"sqlite:///{team.database}")
-        monkeypatch.setenv("EASYDS_APP_RUNS", str(team.place[0]))
-        monkeypatch.setenv("EASYDS_APP_TASK", str(team.place[1]))
-        monkeypatch.setenv("EASYDS_APP_LEADERBOARDS", str(tmp_path / "leaderboards"))
-        at = AppTest.from_file(ENTRY, default_timeout=60)
-        if who is not None:
-            sign_in(at, who)
-        at.query_params["lang"] = lang
-        for key, value in query.items():
-            at.query_params[key] = value
-        return at.run().switch_page(f"app_pages/{name}.py").run()
-
-    return opened
-
-
-def sign_in(at: AppTest, who: str | None, **claims: Any) -> None:
-    """As after `st.login`: no identity provider runs in this process, so the claims of its token are given."""
-    at.secrets["auth"] = {"client_id": "x", "client_secret": "y", "cookie_secret": "z", "redirect_uri": "u"}
-    at.user = {"is_logged_in": False}
-    if who:
-        at.user = {"is_logged_in": True, "iss": ISSUER, "sub": who, "iat": desks.time.time(), "name": who, **claims}
-
-
-def click(at: AppTest, key: str, lang: str = "en") -> AppTest:
-    next(one for one in at.button if one.label == catalogue(lang)[key]).click()
-    return at.run()
 
 
 def shown_as(at: AppTest, title: str, lang: str = "en") -> None:
@@ -97,7 +49,7 @@ def test_the_store_refuses_even_if_a_page_does_not(
     page: Page, settled: Team, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the page's own guard an annotator gets one line, from the function itself."""
-    monkeypatch.setattr(desks, "leads_desk", lambda: (found := desks.desk())[:1] + (found[1].id,))
+    monkeypatch.setattr(desks, "leads_desk", lambda: (*(found := desks.desk())[:1], found[1].id))
     at = page(settled, name, who="ann")
     if name == "export":  # which reads nothing before it is asked to
         click(at, "export.make")
@@ -150,7 +102,7 @@ def test_a_campaign_is_made_from_runs(page: Page, team: Team) -> None:
     at.radio[0].set_value("compare")
     click(at, "campaigns.make")
     assert "the runs give nothing to compare" in at.code[0].value, "no run was chosen"
-    at.multiselect[0].set_value(at.multiselect[0].options and _runs(team))
+    at.multiselect[0].set_value([run.id for run in team.runs()])
     at.number_input[1].set_value(5)
     at.number_input[2].set_value(0)
     click(at, "campaigns.make")
@@ -160,10 +112,6 @@ def test_a_campaign_is_made_from_runs(page: Page, team: Team) -> None:
     made = annotate.get(store, "second")
     store.close()
     assert (made.kind, made.settings.items, made.settings.qualify, made.settings.overlap) == ("compare", 5, None, 2)
-
-
-def _runs(team: Team) -> list[str]:
-    return sorted(folder.name for folder in team.place[0].iterdir() if (folder / "manifest.json").exists())
 
 
 def test_where_there_is_no_store_a_lead_starts_one(
@@ -208,8 +156,7 @@ def test_roles_are_changed_but_the_last_lead_stays(page: Page, team: Team) -> No
 def test_the_test_is_waived_with_a_reason(page: Page, team: Team) -> None:
     store = team.open()
     lead, ann = team.people["lead"], team.people["ann"]
-    runs = _open_runs(team)
-    lesson = _lesson(team)
+    lesson, runs = team.lesson(), team.runs()
     annotate.create(store, lead, "strict", "rate", lesson, runs, annotate.Settings(**{**OPEN, "qualify": 0.75}))
     at = page(team, "team", campaign="strict")
     at.selectbox(key="grant to").set_value(ann)
@@ -220,18 +167,6 @@ def test_the_test_is_waived_with_a_reason(page: Page, team: Team) -> None:
     passed = {one.language: one.passed for one in annotate.standings(store, ann, "strict")}
     store.close()
     assert passed == {"zh": True, "en": False}
-
-
-def _open_runs(team: Team) -> list[Any]:
-    from harness.record import find_runs
-
-    return find_runs(team.place[0])
-
-
-def _lesson(team: Team) -> Any:
-    from harness import task
-
-    return task.load(str(team.place[1]))
 
 
 def test_agreement_shows_what_the_harness_says(page: Page, settled: Team) -> None:
@@ -253,9 +188,7 @@ def test_agreement_that_is_not_defined_is_explained(page: Page, tmp_path: Path, 
     """No votes, then one annotator, then two that agree on everything: words each time, never a number."""
     team = at_work(tmp_path, votes=False)
     store = team.open()
-    from annotate_support import Office
-
-    office = Office(store, _lesson(team), team.place[0], "duel", team.people["lead"], None)  # type: ignore[arg-type]
+    office = team.office(store, "duel")
     for state, work in (
         ("no_votes", lambda: None),
         ("one_annotator", lambda: office.work(team.people["ann"], lambda _: {"verdict": "tie"})),
@@ -344,7 +277,7 @@ def test_a_busy_store_keeps_the_ruling_that_was_typed(page: Page, team: Team, mo
 
 def test_the_judge_is_shown_against_people(page: Page, settled: Team) -> None:
     store = settled.open()
-    found = annotate.against_people(store, settled.people["lead"], "form", _open_runs(settled))
+    found = annotate.against_people(store, settled.people["lead"], "form", settled.runs())
     store.close()
     d3 = next(match for match in found if match.criterion == "D3")
     at = page(settled, "judged", campaign="form")
