@@ -112,15 +112,17 @@ def rule(store: annotate.Store, me: str, one: Campaign, case: Case) -> None:
         ruling = Ruling(labels or {}, cast(Any, verdict), desk.typed(f"{key} why") or "")
         desk.act(lambda: annotate.adjudicate(store, me, case.unit, ruling))
 
-    if case.kind == "rate":
-        for name in case.disputed:
-            work.labels_of(name, one.rubric, key, before.labels.get(name))
-    st.text_area(say("adjudicate.why"), before.rationale, key=f"{key} why")
-    if case.kind == "compare":
+    with st.form(
+        f"{key} form", border=False, enter_to_submit=False
+    ):  # a key pressed in a form takes along what is typed
+        if case.kind == "rate":
+            for name in case.disputed:
+                work.labels_of(name, one.rubric, key, before.labels.get(name))
+        st.text_area(say("adjudicate.why"), before.rationale, key=f"{key} why")
         if before.verdict:
             st.text(text.told("adjudicate.before", verdict=say(f"work.verdict.{before.verdict}")))
-        for number, verdict in enumerate(VERDICTS, start=1):
-            st.button(
+        for number, verdict in enumerate(VERDICTS if case.kind == "compare" else (), start=1):
+            st.form_submit_button(
                 say(f"work.verdict.{verdict}"),
                 key=f"{key} {verdict}",
                 shortcut=f"Alt+{number}",
@@ -128,14 +130,16 @@ def rule(store: annotate.Store, me: str, one: Campaign, case: Case) -> None:
                 kwargs={"verdict": verdict},
                 width="stretch",
             )
-        return
-    st.button(
-        say("adjudicate.settle"),
-        type="primary",
-        shortcut="Ctrl+Enter",
-        key=f"{key} settle",
-        on_click=lambda: settle({name: given for name in case.disputed if (given := desk.typed(f"{key} {name}"))}),
-    )
+        if case.kind == "rate":
+            st.form_submit_button(
+                say("adjudicate.settle"),
+                type="primary",
+                shortcut="Ctrl+Enter",
+                key=f"{key} settle",
+                on_click=lambda: settle(
+                    {name: given for name in case.disputed if (given := desk.typed(f"{key} {name}"))}
+                ),
+            )
 
 
 main()

@@ -244,16 +244,18 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
         horizontal=True,
         on_change=keep,
     )
-    st.text_area(say("work.why"), draft.get("rationale", ""), key=f"{key} why", on_change=keep)
-    for number, verdict in enumerate(("left", "right", "tie", "both_bad"), start=1):
-        st.button(
-            say(f"work.verdict.{verdict}"),
-            key=f"{verdict} {task.token}",
-            shortcut=f"Alt+{number}",
-            on_click=save,
-            args=(verdict,),
-            width="stretch",
-        )
+    # A key pressed in a form takes along what is typed; outside of one, a reason that still has the focus would be lost.
+    with st.form(f"{key} form", border=False, enter_to_submit=False):
+        st.text_area(say("work.why"), draft.get("rationale", ""), key=f"{key} why")
+        for number, verdict in enumerate(("left", "right", "tie", "both_bad"), start=1):
+            st.form_submit_button(
+                say(f"work.verdict.{verdict}"),
+                key=f"{verdict} {task.token}",
+                shortcut=f"Alt+{number}",
+                on_click=save,
+                args=(verdict,),
+                width="stretch",
+            )
 
 
 def aside(store: annotate.Store, me: str, task: Presentation) -> None:

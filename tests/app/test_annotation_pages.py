@@ -111,7 +111,6 @@ def test_a_verdict_is_one_click_and_can_be_taken_back(desk: Desk, verdict: str) 
     at = desk("compare")
     at.radio[0].set_value(2)
     at.text_area[0].set_value("because")
-    at.run()
     button(at, f"work.verdict.{verdict}").click()  # type: ignore[attr-defined]
     at.run()
     (vote,) = votes()
