@@ -33,7 +33,7 @@ def main(kind: Kind) -> None:
     problem()
     if not qualified(store, me, one):
         return
-    task = annotate.next_task(store, me, one.id)
+    task = at_hand(store, me, one)
     told = annotate.progress(store, me, one.id)
     st.progress(
         min(1.0, told.given / max(1, told.wanted)),
@@ -50,6 +50,19 @@ def main(kind: Kind) -> None:
             (rate if kind == "rate" else compare)(store, me, one, task)
             aside(store, me, task)
     past(store, me, one)
+
+
+def at_hand(store: annotate.Store, me: str, one: Campaign) -> Presentation | None:
+    """The task on the screen, or the next one. While the store is busy the last one stays, with what is typed."""
+    key = f"at hand {one.id}"
+    try:
+        st.session_state[key] = annotate.next_task(store, me, one.id)
+    except annotate.StoreBusy:
+        if st.session_state.get(key) is None:
+            raise
+        st.caption(say("work.busy"))
+    found: Presentation | None = st.session_state[key]
+    return found
 
 
 def qualified(store: annotate.Store, me: str, one: Campaign) -> bool:

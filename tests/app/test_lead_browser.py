@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lead_support import OPEN, Team
+from app_support import HOSTILE
+from lead_support import OPEN, Team, at_work
 from playwright.sync_api import Browser, Page, expect
 from support import read_jsonl
 from test_browser import PATIENCE, SIZES, Watched, chromium, served, watched
@@ -31,16 +32,33 @@ def opened(team: Team, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="module")
+def hostile_team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app on the store of a team that says hostile things: its address."""
+    team = at_work(tmp_path_factory.mktemp("hostile-team"), said=HOSTILE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EASYDS_DB_URL", f"sqlite:///{team.database}")
+        with served(team.place) as (address, _):
+            yield address
+
+
 @pytest.mark.parametrize(
     ("size", "lang", "scheme"),
     [("desktop", "zh", "light"), ("desktop", "en", "dark"), ("phone", "zh", "dark"), ("phone", "en", "light")],
 )
-def test_every_page_fits(chromium: Browser, opened: str, size: str, lang: str, scheme: Any) -> None:
+def test_every_page_fits_and_what_is_hostile_stays_text(
+    chromium: Browser, hostile_team: str, size: str, lang: str, scheme: Any
+) -> None:
+    """S1, S2: names, titles, rationales, comments and replies are hostile; nothing is loaded, run or made clickable."""
     locale = {"zh": "zh-CN", "en": "en-GB"}[lang]
-    with watched(chromium, opened, viewport=SIZES[size], locale=locale, color_scheme=scheme) as seen:
+    with watched(chromium, hostile_team, viewport=SIZES[size], locale=locale, color_scheme=scheme) as seen:
         for name in PAGES:
             for campaign in ("duel", "form"):
                 page = seen.open(f"{name}?campaign={campaign}")
+                for folded in page.locator("[data-testid=stExpander] summary").all():
+                    folded.click()
+                seen.settle()
+                assert page.locator("[src*='evil'], [href*='evil'], [href^='javascript'], .katex").count() == 0
                 assert page.locator("h1").inner_text() == catalogue(lang)[f"page.{name}"]
                 assert page.locator("[data-testid=stException]").count() == 0
                 too_wide = page.evaluate(
