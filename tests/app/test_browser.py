@@ -32,13 +32,13 @@ READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
 @contextmanager
-def served(place: Place) -> Iterator[tuple[str, int]]:
+def served(place: Place, *more: str) -> Iterator[tuple[str, int]]:
     """`easyds app` as a process of its own: its address and process id."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     boards = place[0].parent / "leaderboards"  # not the project's own
-    arguments = ("app", "--runs", place[0], "--task", place[1], "--leaderboards", boards, "--port", str(port))
+    arguments = ("app", "--runs", place[0], "--task", place[1], "--leaderboards", boards, "--port", str(port), *more)
     process = subprocess.Popen(command(*arguments), start_new_session=True)
     try:
         for _ in range(600):
@@ -226,6 +226,25 @@ def test_only_this_machine_is_served(shown: Place) -> None:
         }
         assert _get(port, "/_stcore/stream", f"127.0.0.1:{port}", upgrade).status == 101
         assert _get(port, "/_stcore/stream", "evil.example", upgrade).status == 403
+
+
+def test_a_proxys_name_is_served_when_it_is_given(shown: Place) -> None:
+    """`--host`: that name too, from its own pages; no other."""
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    with served(shown, "--host", "bench.example") as (address, _):
+        port = int(address.rsplit(":", 1)[1])
+        for host, origin, status in (
+            ("bench.example", "https://bench.example", 101),
+            ("127.0.0.1", f"http://127.0.0.1:{port}", 101),
+            ("bench.example", "https://evil.example", 403),
+            ("evil.example", "https://evil.example", 403),
+        ):
+            assert _get(port, "/_stcore/stream", host, {**upgrade, "Origin": origin}).status == status, (host, origin)
 
 
 def _get(port: int, path: str, host: str, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
