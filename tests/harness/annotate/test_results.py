@@ -130,6 +130,34 @@ def test_head_to_head_counts_ties_strengths_and_the_left_side(desk: Desk) -> Non
     assert table.n == 36
 
 
+def test_a_pair_turned_is_the_pair_named_the_other_way_round() -> None:
+    verdicts = ["x", "x", "y", "tie", "x", "both_bad"]
+    asked = [Outcome("a", "b", one, f"c{n % 3}", 3 * n - 5) for n, one in enumerate(verdicts)]
+    swapped = {"x": "y", "y": "x"}
+    answered = [Outcome("a", "b", swapped.get(one.verdict, one.verdict), one.cluster, -one.length_gap) for one in asked]
+    (duel,), (other,) = summary(asked, resamples=5).duels, summary(answered, resamples=5).duels
+    turned = duel.turned
+    assert (turned.a, turned.b, turned.wins, turned.losses) == ("b", "a", other.wins, other.losses) == ("b", "a", 1, 3)
+    assert turned.rate is not None
+    assert other.rate is not None
+    assert turned.controlled is not None
+    assert other.controlled is not None
+    for ours, theirs in ((turned.rate, other.rate), (turned.controlled, other.controlled)):
+        assert [ours.value, ours.low, ours.high] == pytest.approx([theirs.value, theirs.low, theirs.high], abs=1e-6)
+    assert turned.turned.rate is not None
+    assert duel.rate is not None
+    assert turned.turned.rate.value == pytest.approx(duel.rate.value)
+
+
+def test_votes_on_one_problem_give_no_strengths() -> None:
+    """Resampling one problem would draw the same table each time: an interval without width."""
+    found = summary([Outcome("a", "b", "x", "only", 0)] * 3, resamples=5)
+    assert found.strengths == ()
+    assert found.duels[0].rate is None
+    assert found.duels[0].turned.rate is None
+    assert found.wins == ((0, 3), (0, 0))
+
+
 def test_the_judge_has_a_table_of_the_same_form(lesson: Task, runs: Path) -> None:
     for name, d3 in (("a", 2.0), ("b", 0.0), ("c", 2.0)):
         record(runs, lesson, name, lambda *_, d3=d3: {**GOOD, "D3": d3})
