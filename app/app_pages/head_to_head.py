@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -58,18 +59,20 @@ def rate(duel: Duel, equal: bool) -> str:
 
 
 def cell(row: int, column: int, duel: Duel, equal: bool) -> Cell:
-    """The row's system against the column's."""
+    """The row's system against the column's; grey where neither is surely ahead."""
     one = duel.controlled if equal else duel.rate
-    label = "–" if one is None else f"{100 * one.value:.0f} %"
-    tip = say("heads.tip", wins=duel.wins, losses=duel.losses, ties=duel.ties, both_bad=duel.both_bad)
-    return Cell(row, column, None if one is None else one.value, label, f"n {duel.n}", f"{rate(duel, equal)} · {tip}")
+    note = f"n {duel.n}"
+    counts = say("heads.tip", wins=duel.wins, losses=duel.losses, ties=duel.ties, both_bad=duel.both_bad)
+    tip = f"{rate(duel, equal)} · {note} · {counts}"
+    if one is None:
+        return Cell(row, column, None, "–", note, tip)
+    return Cell(row, column, one.value, f"{100 * one.value:.0f} %", note, tip, faint=one.low <= 0.5 <= one.high)
 
 
-def matrix(found: HeadToHead, names: list[str], equal: bool) -> None:
+def matrix(duels: Sequence[Duel], names: Sequence[str], equal: bool) -> None:
     """Each system's win rate against each other one."""
-    place = {name: number for number, name in enumerate(names)}
-    pairs = [one for duel in found.duels for one in (duel, duel.turned)]
-    cells = [cell(place[one.a], place[one.b], one, equal) for one in pairs]
+    both = [one for duel in duels for one in (duel, duel.turned)]
+    cells = [cell(names.index(one.a), names.index(one.b), one, equal) for one in both]
     rows = [f"{number}  {line(name)}" for number, name in enumerate(names, 1)]
     columns = [str(number) for number in range(1, len(names) + 1)]
     chart = charts.heat(cells, rows, columns, domain=(0.0, 1.0), middle=True)
@@ -96,8 +99,8 @@ def strengths(found: HeadToHead) -> None:
     st.caption(say("heads.strengths.note"))
 
 
-def pairs(found: HeadToHead, by: str) -> None:
-    """Every pair in figures."""
+def pairs(duels: Sequence[Duel], by: str) -> None:
+    """Every pair in figures, the stronger system first."""
     st.subheader(say("heads.pairs"), anchor=False)
     cells = [
         {
@@ -111,7 +114,7 @@ def pairs(found: HeadToHead, by: str) -> None:
             say("heads.rate"): rate(one, False),
             say("heads.controlled"): rate(one, True),
         }
-        for one in found.duels
+        for one in duels
     ]
     st.dataframe(pd.DataFrame(cells), hide_index=True, alt=say("heads.pairs"))
     st.caption(say("heads.pairs.note"))
@@ -128,7 +131,7 @@ def sides(found: HeadToHead) -> None:
     st.text(say(key, value=100 * one.value, low=100 * one.low, high=100 * one.high, n=one.n))
 
 
-def rows_of(found: HeadToHead) -> list[dict[str, Any]]:
+def rows_of(duels: Sequence[Duel]) -> list[dict[str, Any]]:
     """For download: a row for each pair."""
     kept = ("a", "b", "n", "wins", "losses", "ties", "both_bad")
     return [
@@ -138,40 +141,44 @@ def rows_of(found: HeadToHead) -> list[dict[str, Any]]:
             for what, rate in (("rate", one.rate), ("controlled", one.controlled))
             for end in ("value", "low", "high")
         }
-        for one in found.duels
+        for one in duels
     ]
 
 
 def main() -> None:
     store = data.votes()
     campaigns = {one.id: one for one in annotate.listed(store) if one.kind == "compare"} if store else {}
-    by = choose(
-        say("heads.by"),
-        [PEOPLE, SCORES],
-        "by_whom",
-        text=lambda one: say(f"heads.by.{one}"),
-        default=PEOPLE if campaigns else SCORES,
-    )
-    if by == PEOPLE and (store is None or not campaigns):
+    with st.container(horizontal=True):
+        by = choose(
+            say("heads.by"),
+            [PEOPLE, SCORES],
+            "by_whom",
+            text=lambda one: say(f"heads.by.{one}"),
+            default=PEOPLE if campaigns else SCORES,
+        )
+        found = people(store, campaigns) if store and campaigns and by == PEOPLE else None
+    if by == PEOPLE and found is None:
         st.info(say("heads.no_campaign"), icon=":material/info:")
         st.code("easyds annotate create duel --kind compare --task ds-trace --run ONE --run OTHER", language="bash")
         return
-    found = people(store, campaigns) if store and by == PEOPLE else scores()
+    found = found or scores()
     if not found.n:
         st.info(say("heads.nothing"), icon=":material/info:")
         return
     names = [one.system for one in found.strengths] or list(found.systems)
+    turned = [one if names.index(one.a) < names.index(one.b) else one.turned for one in found.duels]
+    duels = sorted(turned, key=lambda one: (names.index(one.a), names.index(one.b)))
     st.text(say(f"heads.count.{by}", n=found.n, systems=len(names)))
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader(say("heads.matrix"), anchor=False)
-        matrix(found, names, switch(say("heads.equal"), "equal"))
+        matrix(duels, names, switch(say("heads.equal"), "equal"))
     with right:
         strengths(found)
-    pairs(found, by)
+    pairs(duels, by)
     if by == PEOPLE:
         sides(found)
-    download.offer("head-to-head", lambda: rows_of(found), lambda: asdict(found), "heads")
+    download.offer("head-to-head", lambda: rows_of(duels), lambda: asdict(found), "heads")
 
 
 main()

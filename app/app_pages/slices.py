@@ -17,6 +17,8 @@ from harness.board import FEW, Row, Slice
 from harness.board.compare import SLICES
 from harness.types import Rubric
 
+SPEAKING = ("knowledge_point", "misconception")
+"""Properties whose values need no word before them."""
 TALL = 40
 """Rows of cells that are still drawn; the table holds them all."""
 
@@ -50,8 +52,8 @@ def picture(found: Sequence[Slice], by: Sequence[str], metric: str, rubric: Rubr
     ]
     values = [cell.value for cell in cells if cell.value is not None] or [0.0]
     domain = numbers.domain(metric, rubric) or (min(values), max(max(values), min(values) + 1e-9))
-    heads = ["\n".join(part(kind, level) for kind, level in zip(by[1:], group)) for group in columns]
-    names = [part(by[0], row) for row in rows]
+    heads = [" · ".join(part(kind, level) for kind, level in zip(by[1:], group)) for group in columns]
+    names = [part(by[0], row, bare=by[0] in SPEAKING) for row in rows]
     st.altair_chart(
         charts.heat(cells, names, heads if by[1:] else [numbers.title(metric)], domain=domain), alt=say("slices.alt")
     )

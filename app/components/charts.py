@@ -168,13 +168,15 @@ def heat(
         ]
     )
     names = pd.DataFrame([{"name": name, "y": number + 0.2} for number, name in enumerate(rows)])
-    heads = alt.Axis(orient="top", labelAngle=0, labelOverlap=False, labelExpr="split(datum.label, '\n')", ticks=False)
+    heads = alt.Axis(orient="top", labelAngle=0, labelOverlap=False, labelExpr="split(datum.label, ' · ')", ticks=False)
     x = alt.X("head:N", title=None, sort=list(columns), axis=heads, scale=alt.Scale(paddingInner=0.04))
     scale = alt.Scale(domain=[len(rows), 0], nice=False)
     y = alt.Y("top:Q", axis=None, scale=scale)
     colours = [_WARM, "#9aa3ad", _accent()] if middle else ["#9aa3ad", _accent()]
     stops = [domain[0], sum(domain) / 2, domain[1]] if middle else list(domain)
-    shade = alt.Color("value:Q", legend=None, scale=alt.Scale(domain=stops, range=colours, clamp=True))
+    shade = alt.Color(
+        "value:Q", legend=None, scale=alt.Scale(domain=stops, range=colours, clamp=True, interpolate="rgb")
+    )
     tips = [alt.Tooltip("name:N", title=" "), alt.Tooltip("head:N", title="  "), alt.Tooltip("tip:N", title="   ")]
     base = alt.Chart(table)
     text = {"align": "center", "baseline": "middle", "color": ink()}

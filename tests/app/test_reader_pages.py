@@ -75,10 +75,10 @@ def test_votes_of_people_with_ties_both_bad_strengths_and_sides(voted: Voted, la
     at = voted(mixed, lang)
     words = catalogue(lang)
     assert not at.exception
-    (duel,) = found_duels("duel")
+    duel = annotate.by_people(annotate.open_store(), "duel").duels[0].turned
     row = at.dataframe[0].value.iloc[0]
-    assert (row["A"], row["B"], row["n"]) == ("fair", "good", 8)
-    assert [row[words[f"heads.{name}"]] for name in ("wins", "losses", "ties", "both_bad")] == [0, 6, 1, 1]
+    assert (row["A"], row["B"], row["n"]) == ("good", "fair", 8), "the stronger first"
+    assert [row[words[f"heads.{name}"]] for name in ("wins", "losses", "ties", "both_bad")] == [6, 0, 1, 1]
     assert duel.rate is not None
     assert duel.controlled is not None
     for key, rate in (("rate", duel.rate), ("controlled", duel.controlled)):
@@ -89,10 +89,6 @@ def test_votes_of_people_with_ties_both_bad_strengths_and_sides(voted: Voted, la
     left = annotate.by_people(annotate.open_store(), "duel").left
     assert left is not None
     assert f"{100 * left.value:.1f} % [{100 * left.low:.1f}, {100 * left.high:.1f}]" in said
-
-
-def found_duels(campaign: str) -> tuple[annotate.Duel, ...]:
-    return annotate.by_people(annotate.open_store(), campaign).duels
 
 
 def test_what_is_not_defined_is_said(voted: Voted) -> None:
@@ -127,7 +123,9 @@ def test_scores_are_compared_where_nobody_voted(opened: Open, shown: Place) -> N
     found = annotate.by_scores(the_task, [run for run in find_runs(shown[0]) if run.id in ranked], "gold_score")
     table = at.dataframe[0].value
     assert len(table) == len(found.duels) == 6
-    assert list(table["A won"]) == [one.wins for one in found.duels]
+    wins = {(one.a, one.b): one.wins for duel in found.duels for one in (duel, duel.turned)}
+    assert list(table["A won"]) == [wins[a, b] for a, b in zip(table["A"], table["B"], strict=True)]
+    assert list(dict.fromkeys(table["A"])) == [one.system for one in found.strengths][:-1]
     assert "Both bad" not in table
     assert "Left or right" not in [one.value for one in at.subheader]
     assert at.toggle(key="equal en").value is False
