@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.components import text
 from app.components.choice import choose
@@ -23,11 +24,13 @@ from harness.annotate import Campaign, Exam, Presentation
 from harness.annotate.answers import FlagReason, SkipReason
 from harness.errors import EasyDSError
 from harness.rubric import guideline, label_ids
-from harness.types import Item, Language, Rubric
+from harness.types import Criterion, Item, Language, Rubric
 
 Kind = Literal["rate", "compare"]
 DATABASE = "annotations.db"
 PAIRWISE = "preference"
+FORM = 620
+"""Height of the long form in pixels"""
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!:$<>~|])")
 
 
@@ -101,7 +104,8 @@ def main(kind: Kind) -> None:
             situation(task.item)
             replies(task)
         with right:
-            (rate if kind == "rate" else compare)(store, me, one, task)
+            with pane(f"form {task.token}", kind):
+                (rate if kind == "rate" else compare)(store, me, one, task)
             aside(store, me, task)
     past(store, me, one)
 
@@ -148,19 +152,28 @@ def test(store: annotate.Store, me: str, one: Campaign, tongue: Language) -> boo
     with right:
         pairwise = [name for name, criterion in one.rubric.criteria.items() if criterion.kind == "pairwise"]
         names = annotate.form(one.rubric) if one.kind == "rate" else pairwise
-        given = {name: labels_of(name, one.rubric, f"exam {exercise.id}") for name in names}
-        whole = all(given.values())
-        st.button(
-            say("work.answer"),
-            type="primary",
-            disabled=not whole,
-            shortcut="Ctrl+Enter",
-            on_click=lambda: attempt(
-                lambda: annotate.answer(store, me, one.id, state.attempt, exercise.id, cast(dict[str, str], given))
-            ),
-        )
+        with pane(f"exam {exercise.id}", one.kind):
+            given = {name: labels_of(name, one.rubric, f"exam {exercise.id}") for name in names}
+            st.button(
+                say("work.answer"),
+                type="primary",
+                disabled=not all(given.values()),
+                shortcut="Ctrl+Enter",
+                on_click=lambda: attempt(
+                    lambda: annotate.answer(store, me, one.id, state.attempt, exercise.id, cast(dict[str, str], given))
+                ),
+            )
         guide(tongue)
     return False
+
+
+def pane(key: str, kind: str) -> DeltaGenerator:
+    """Where the form stands. A new key makes it anew: it begins at its top, and the next Tab goes to its first field.
+
+    The long form scrolls by itself, so that the text that is judged stays in sight; on a phone it follows the text.
+    """
+    phone = "Mobi" in st.context.headers.get("User-Agent", "")
+    return st.container(height="content" if phone or kind == "compare" else FORM, key=key)
 
 
 def situation(item: Item) -> None:
@@ -199,6 +212,12 @@ def side(number: int, count: int) -> None:
         st.caption(say(f"work.reply.{number}"))
 
 
+def asked(criterion: Criterion) -> None:
+    """A criterion's name (with its code, as the guideline calls it) and its question."""
+    code = f"{criterion.id} " if criterion.id[:1].isupper() else ""
+    st.text(f"{code}{line(in_language(criterion.name))}\n{line(in_language(criterion.definition))}")
+
+
 def labels_of(
     name: str, rubric: Rubric, key: str, chosen: str | None = None, keep: Callable[[], None] | None = None
 ) -> str | None:
@@ -206,7 +225,7 @@ def labels_of(
     criterion = rubric.criteria[name]
     names = {str(one["id"]): plain(in_language(one["name"])) for one in criterion.labels}
     names |= {one: names.get(one) or say("samples.not_applicable") for one in label_ids(criterion)}
-    st.text(f"{name} {line(in_language(criterion.name))}: {line(in_language(criterion.definition))}")
+    asked(criterion)
     options = list(label_ids(criterion))
     place = options.index(chosen) if chosen in options else None
     return st.radio(
@@ -262,8 +281,16 @@ def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> N
         label_visibility="collapsed",
         on_change=keep,
     )
-    st.text_area(say("work.note"), draft.get("note", ""), key=f"{key} note", on_change=keep)
+    typed(say("work.note"), draft.get("note", ""), f"{key} note", keep)
     st.button(say("work.submit"), type="primary", shortcut="Ctrl+Enter", on_click=save, key=f"submit {task.token}")
+
+
+def typed(words: str, kept: str, key: str, keep: Callable[[], None]) -> None:
+    """A line of text that reaches the server with each letter: a key that votes, or a reload, finds what was typed.
+
+    A text area would keep it until it is left, and a verdict's key does not leave it.
+    """
+    st.text_input(words, kept, key=key, on_change=keep, live="0ms")
 
 
 def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> None:
@@ -271,7 +298,7 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
     key, draft = f"compare {task.token}", dict(task.draft or {})
     criterion = one.rubric.criteria.get(PAIRWISE)
     if criterion:
-        st.text(f"{line(in_language(criterion.name))}: {line(in_language(criterion.definition))}")
+        asked(criterion)
 
     def given() -> dict[str, Any]:
         return {
@@ -298,7 +325,7 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
         horizontal=True,
         on_change=keep,
     )
-    st.text_area(say("work.why"), draft.get("rationale", ""), key=f"{key} why", on_change=keep)
+    typed(say("work.why"), draft.get("rationale", ""), f"{key} why", keep)
     for number, verdict in enumerate(("left", "right", "tie", "both_bad"), start=1):
         st.button(
             say(f"work.verdict.{verdict}"),
