@@ -4,7 +4,7 @@ exactly the votes that were given."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def pass_the_test(hands: Hands, store: annotate.Store, me: str) -> None:
         hands.press("Control+Enter")
 
 
-def rate_five(hands: Hands) -> None:
+def rate_five(hands: Hands, store: annotate.Store, me: str) -> None:
     for number in range(5):
         hands.wait_for("work.progress", mine=number, given=number, wanted=10)
         if number in (0, 4):  # 4: after what was taken back
@@ -149,7 +149,7 @@ def rate_five(hands: Hands) -> None:
         for place, pick in enumerate(picks[:7]):
             hands.choose(FORM, place, pick)
         if number == 2:
-            reload_in_mid_draft(hands, picks, note)
+            reload_in_mid_draft(hands, store, me, picks, note)
         for place, pick in enumerate(picks[7:], start=7):
             hands.choose(FORM, place, pick)
         assert hands.has_focus(FIELD)
@@ -163,17 +163,24 @@ def rate_five(hands: Hands) -> None:
     hands.page.get_by_text(catalogue(LANG)["work.done"]).wait_for()
 
 
-def reload_in_mid_draft(hands: Hands, picks: list[int], note: str) -> None:
+def reload_in_mid_draft(hands: Hands, store: annotate.Store, me: str, picks: list[int], note: str) -> None:
     """Seven labels and a note, which still has the focus; then the page is loaded anew."""
     hands.reach(FIELD)
     hands.page.keyboard.type(note)
-    hands.page.wait_for_timeout(500)
+    hands.wait(lambda: draft(store, me).get("note") == note)
     hands.page.reload()
     hands.wait_for("work.progress", mine=2, given=2, wanted=10)
     hands.wait(lambda: hands.checked(FORM) == [*picks[:7], *[-1] * 7])
     assert hands.page.locator(FIELD).input_value() == note
     hands.reach(f"{FORM} input[type=radio]")
     hands.press("Tab", 7)
+
+
+def draft(store: annotate.Store, me: str) -> Mapping[str, Any]:
+    """What the store keeps of the open form."""
+    shown = annotate.next_task(store, me, "marks")
+    assert shown is not None
+    return shown.draft or {}
 
 
 def take_back(hands: Hands, picks: list[int], note: str) -> None:
@@ -221,7 +228,7 @@ def test_an_annotators_whole_way_by_keyboard(chromium: Browser, campaigns: Place
     ):
         hands = Hands(seen, seen.open("rate"))
         pass_the_test(hands, store, me)
-        rate_five(hands)
+        rate_five(hands, store, me)
         given = compare_five(hands)
         assert seen.problems == []
     standing = {one.language: one for one in annotate.standings(store, me, "marks")}
