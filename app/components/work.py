@@ -315,13 +315,13 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
         if attempt(lambda: annotate.submit(store, me, task.token, preference)):
             st.toast(say("work.saved"))
 
-    strength = draft.get("strength")
+    strength, degrees = draft.get("strength"), {n: say(f"work.strength.{n}") for n in (1, 2, 3)}
     st.radio(
         say("work.strength"),
-        [1, 2, 3],
+        list(degrees),
         index=strength - 1 if isinstance(strength, int) else None,
         key=f"{key} strength",
-        format_func=lambda n: say(f"work.strength.{n}"),
+        format_func=degrees.__getitem__,
         horizontal=True,
         on_change=keep,
     )
@@ -357,9 +357,8 @@ def aside(store: annotate.Store, me: str, task: Presentation) -> None:
 
 
 def _reason(what: str, reasons: tuple[str, ...], call: Callable[[Any, str], None], token: str) -> None:
-    reason = st.selectbox(
-        say("work.reason"), reasons, key=f"{what} reason {token}", format_func=lambda one: say(f"reason.{what}.{one}")
-    )
+    names = {one: say(f"reason.{what}.{one}") for one in reasons}
+    reason = st.selectbox(say("work.reason"), reasons, key=f"{what} reason {token}", format_func=names.__getitem__)
     told = st.text_input(say("work.comment"), key=f"{what} told {token}")
     st.button(say(f"work.{what}.do"), key=f"{what} {token}", on_click=lambda: attempt(lambda: call(reason, told)))
 
