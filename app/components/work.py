@@ -15,7 +15,7 @@ from typing import Any, Literal, cast, get_args
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.components import text
+from app.components import frame, text
 from app.components.choice import choose
 from app.components.text import line
 from app.components.words import LANGUAGES, in_language, say
@@ -218,9 +218,7 @@ def asked(criterion: Criterion) -> None:
     st.text(f"{code}{line(in_language(criterion.name))}\n{line(in_language(criterion.definition))}")
 
 
-def labels_of(
-    name: str, rubric: Rubric, key: str, chosen: str | None = None, keep: Callable[[], None] | None = None
-) -> str | None:
+def labels_of(name: str, rubric: Rubric, key: str, chosen: str | None = None) -> str | None:
     """The labels of a criterion to choose one from; the criterion's question above."""
     criterion = rubric.criteria[name]
     names = {str(one["id"]): plain(in_language(one["name"])) for one in criterion.labels}
@@ -236,7 +234,6 @@ def labels_of(
         format_func=names.__getitem__,
         horizontal=True,
         label_visibility="collapsed",
-        on_change=keep,
     )
 
 
@@ -254,9 +251,6 @@ def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> N
             "note": st.session_state.get(f"{key} note", ""),
         }
 
-    def keep() -> None:
-        attempt(lambda: annotate.save_draft(store, me, task.token, given()))
-
     def save() -> None:
         found = given()
         if len(found["labels"]) < len(names) or found["satisfaction"] is None:
@@ -269,7 +263,7 @@ def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> N
             st.toast(say("work.saved"))
 
     for name in names:
-        labels_of(name, one.rubric, key, earlier.get(name), keep)
+        labels_of(name, one.rubric, key, earlier.get(name))
     st.text(say("work.satisfaction"))
     satisfied = draft.get("satisfaction")
     st.radio(
@@ -279,18 +273,33 @@ def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> N
         key=f"{key} satisfaction",
         horizontal=True,
         label_visibility="collapsed",
-        on_change=keep,
     )
-    typed(say("work.note"), draft.get("note", ""), f"{key} note", keep)
+    typed(say("work.note"), draft.get("note", ""), f"{key} note")
     st.button(say("work.submit"), type="primary", shortcut="Ctrl+Enter", on_click=save, key=f"submit {task.token}")
+    keep(store, me, task, given(), {"labels": {}, "satisfaction": None, "note": ""})
 
 
-def typed(words: str, kept: str, key: str, keep: Callable[[], None]) -> None:
+def keep(
+    store: annotate.Store, me: str, task: Presentation, given: Mapping[str, Any], untouched: Mapping[str, Any]
+) -> None:
+    """Save what is on the form, if the store does not have it yet.
+
+    The page does it and not a callback: the next letter breaks a callback off, which is then not called again.
+    """
+    draft = task.draft or {}
+    if given != {name: draft.get(name, usual) for name, usual in untouched.items()}:
+        try:
+            annotate.save_draft(store, me, task.token, given)
+        except EasyDSError as error:
+            frame.problem(error)
+
+
+def typed(words: str, kept: str, key: str) -> None:
     """A line of text that reaches the server with each letter: a key that votes, or a reload, finds what was typed.
 
     A text area would keep it until it is left, and a verdict's key does not leave it.
     """
-    st.text_input(words, kept, key=key, on_change=keep, live="0ms")
+    st.text_input(words, kept, key=key, live="0ms")
 
 
 def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> None:
@@ -306,9 +315,6 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
             "rationale": st.session_state.get(f"{key} why", ""),
         }
 
-    def keep() -> None:
-        attempt(lambda: annotate.save_draft(store, me, task.token, given()))
-
     def save(verdict: str) -> None:
         found = given()
         preference = annotate.Preference(cast(Any, verdict), found["strength"], found["rationale"])
@@ -323,9 +329,8 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
         key=f"{key} strength",
         format_func=degrees.__getitem__,
         horizontal=True,
-        on_change=keep,
     )
-    typed(say("work.why"), draft.get("rationale", ""), f"{key} why", keep)
+    typed(say("work.why"), draft.get("rationale", ""), f"{key} why")
     for number, verdict in enumerate(("left", "right", "tie", "both_bad"), start=1):
         st.button(
             say(f"work.verdict.{verdict}"),
@@ -335,6 +340,7 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
             args=(verdict,),
             width="stretch",
         )
+    keep(store, me, task, given(), {"strength": None, "rationale": ""})
 
 
 def aside(store: annotate.Store, me: str, task: Presentation) -> None:
