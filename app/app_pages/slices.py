@@ -118,7 +118,7 @@ def main() -> None:
     found = data.slices(about.root, about.task, run, metric, by)
     few = sum(one.few for one in found)
     st.text(say("slices.count", n=len(found), few=few, least=FEW))
-    drawn, told = st.columns(2, gap="large")
+    drawn, told = st.columns([5, 6], gap="large")
     with drawn:
         picture(found, by, metric, rubric)
     with told:

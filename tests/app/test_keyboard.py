@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 from support import item_row, make_task
-from test_browser import PATIENCE, SIZES, Place, Watched, chromium, served, watched  # noqa: F401
+from test_browser import PATIENCE, SIZES, TOO_WIDE, Place, Watched, chromium, served, watched  # noqa: F401
 
 from app.components.words import catalogue
 from harness import annotate, qualifying, rubric, task
@@ -217,6 +217,26 @@ def compare_five(hands: Hands) -> list[tuple[str, annotate.Preference]]:
         given.append((meant, preference))
     hands.page.get_by_text(catalogue(LANG)["work.done"]).wait_for()
     return given
+
+
+def test_the_desk_fits(chromium: Browser, campaigns: Place) -> None:  # noqa: F811
+    """Rate and compare at desktop and phone width; on a phone the form does not scroll by itself."""
+    phone = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 Chrome/130 Mobile Safari/537.36"
+    store = annotate.open_store()
+    me = annotate.operator(store).id
+    annotate.grant(store, me, "marks", me, "en", "an author of the guideline")
+    store.close()
+    with served(campaigns) as (address, _):
+        for size, options in (("desktop", {}), ("phone", {"user_agent": phone})):
+            with watched(chromium, address, viewport=SIZES[size], locale="en-GB", **options) as seen:
+                for name in ("rate", "duel"):
+                    page = seen.open(name)
+                    page.locator(FIELD).wait_for()
+                    assert not page.evaluate(TOO_WIDE), f"{name} scrolls sideways"
+                    inner = page.locator(FORM).evaluate("form => form.scrollHeight > form.clientHeight + 1")
+                    assert inner == (name == "rate" and size == "desktop")
+                assert seen.foreign == []
+                assert seen.problems == []
 
 
 def test_an_annotators_whole_way_by_keyboard(chromium: Browser, campaigns: Place) -> None:  # noqa: F811
