@@ -6,17 +6,16 @@ in (OpenID Connect); who they are comes from the sign-in, what they may do from 
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 from streamlit.errors import StreamlitAuthError
 
+from app.components import data
 from app.components.choice import choose
 from app.components.text import line, tell
 from app.components.words import say
@@ -25,29 +24,23 @@ from harness.annotate import Campaign, Person
 from harness.annotate.people import LOCAL
 from harness.errors import EasyDSError, EnvironmentProblem, UsageError
 
-DATABASE = "annotations.db"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 SIGNED_IN_S = 12 * 3600.0
 """A sign-in older than this is asked for again; Streamlit's own cookie would hold for 30 days."""
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!:$<>~|])")
 
 
-@st.cache_resource
-def _store(url: str) -> annotate.Store:
-    return annotate.open_store(url)
-
-
 def desk() -> tuple[annotate.Store, Person]:
     """The store and who sits here. Stops the page where there is no store yet (looking makes none), where nobody is
     signed in, and where nobody invited the one who is."""
-    url = os.environ.get("EASYDS_DB_URL", "")
-    if not url and not Path(DATABASE).exists():
+    store = data.votes()
+    if store is None:
         st.info(say("work.no_store"), icon=":material/info:")
         st.code("easyds annotate create first --kind rate --task ds-trace --run ONE --run OTHER", language="bash")
         if _auth() is None and _only_here():
-            st.button(say("work.new_store"), on_click=lambda: attempt(lambda: _store(str(Path(DATABASE).resolve()))))
+            st.button(say("work.new_store"), on_click=lambda: attempt(data.new_votes))
         st.stop()
-    store = _store(url or str(Path(DATABASE).resolve()))
+    assert store is not None
     if (auth := _auth()) is not None:
         return store, _member(store, auth)
     if not _only_here():

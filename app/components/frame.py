@@ -13,7 +13,7 @@ from app.components.data import Place
 from app.components.text import line
 from app.components.words import LANGUAGES, browser_language, say
 from harness import __version__
-from harness.board import Board
+from harness.board import Board, Row
 from harness.errors import EasyDSError
 from harness.types import Task
 
@@ -21,6 +21,8 @@ PAGES = {
     "results": (
         ("overview", ":material/leaderboard:"),
         ("compare", ":material/compare_arrows:"),
+        ("head_to_head", ":material/sports_score:"),
+        ("slices", ":material/grid_view:"),
         ("samples", ":material/forum:"),
         ("runs", ":material/inventory_2:"),
     ),
@@ -109,6 +111,11 @@ def subject() -> Subject:
         st.caption(say("published"))
     the_task = data.task(place, name)
     return Subject(the_task, data.board(roots[name], the_task), roots[name])
+
+
+def label(row: Row) -> str:
+    """A system's name; with its run if that is not the ranked one."""
+    return line(row.system) if row.rank else f"{line(row.system)} ({row.run})"
 
 
 def nothing(place: Place) -> None:

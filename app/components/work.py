@@ -10,19 +10,23 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast, get_args
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app.components import text
-from app.components.desk import attempt, campaign, desk, plain, problem, typed
+from app.components import frame, text
+from app.components.desk import attempt, campaign, desk, plain, problem
 from app.components.text import line
 from app.components.words import LANGUAGES, in_language, say
 from harness import annotate
 from harness.annotate import Campaign, Exam, Presentation
 from harness.annotate.answers import FlagReason, SkipReason
+from harness.errors import EasyDSError
 from harness.rubric import guideline, label_ids
-from harness.types import Item, Language, Rubric
+from harness.types import Criterion, Item, Language, Rubric
 
 Kind = Literal["rate", "compare"]
 PAIRWISE = "preference"
+FORM = 620
+"""Height of the long form in pixels"""
 
 
 def main(kind: Kind) -> None:
@@ -47,7 +51,8 @@ def main(kind: Kind) -> None:
             situation(task.item)
             replies(task)
         with right:
-            (rate if kind == "rate" else compare)(store, me, one, task)
+            with pane(f"form {task.token}", kind):
+                (rate if kind == "rate" else compare)(store, me, one, task)
             aside(store, me, task)
     past(store, me, one)
 
@@ -107,19 +112,28 @@ def test(store: annotate.Store, me: str, one: Campaign, tongue: Language) -> boo
     with right:
         pairwise = [name for name, criterion in one.rubric.criteria.items() if criterion.kind == "pairwise"]
         names = annotate.form(one.rubric) if one.kind == "rate" else pairwise
-        given = {name: labels_of(name, one.rubric, f"exam {exercise.id}") for name in names}
-        whole = all(given.values())
-        st.button(
-            say("work.answer"),
-            type="primary",
-            disabled=not whole,
-            shortcut="Ctrl+Enter",
-            on_click=lambda: attempt(
-                lambda: annotate.answer(store, me, one.id, state.attempt, exercise.id, cast(dict[str, str], given))
-            ),
-        )
+        with pane(f"exam {exercise.id}", one.kind):
+            given = {name: labels_of(name, one.rubric, f"exam {exercise.id}") for name in names}
+            st.button(
+                say("work.answer"),
+                type="primary",
+                disabled=not all(given.values()),
+                shortcut="Ctrl+Enter",
+                on_click=lambda: attempt(
+                    lambda: annotate.answer(store, me, one.id, state.attempt, exercise.id, cast(dict[str, str], given))
+                ),
+            )
         guide(tongue)
     return False
+
+
+def pane(key: str, kind: str) -> DeltaGenerator:
+    """Where the form stands. A new key makes it anew: it begins at its top, and the next Tab goes to its first field.
+
+    The long form scrolls by itself, so that the text that is judged stays in sight; on a phone it follows the text.
+    """
+    phone = "Mobi" in st.context.headers.get("User-Agent", "")
+    return st.container(height="content" if phone or kind == "compare" else FORM, key=key)
 
 
 def situation(item: Item) -> None:
@@ -158,14 +172,17 @@ def side(number: int, count: int) -> None:
         st.caption(say(f"work.reply.{number}"))
 
 
-def labels_of(
-    name: str, rubric: Rubric, key: str, chosen: str | None = None, keep: Callable[[], None] | None = None
-) -> str | None:
+def asked(criterion: Criterion) -> None:
+    """A criterion's name (with its code, as the guideline calls it) and its question."""
+    st.text(f"{text.criterion_name(criterion)}\n{line(in_language(criterion.definition))}")
+
+
+def labels_of(name: str, rubric: Rubric, key: str, chosen: str | None = None) -> str | None:
     """The labels of a criterion to choose one from; the criterion's question above."""
     criterion = rubric.criteria[name]
     names = {str(one["id"]): plain(in_language(one["name"])) for one in criterion.labels}
     names |= {one: names.get(one) or say("samples.not_applicable") for one in label_ids(criterion)}
-    st.text(f"{name} {line(in_language(criterion.name))}: {line(in_language(criterion.definition))}")
+    asked(criterion)
     options = list(label_ids(criterion))
     place = options.index(chosen) if chosen in options else None
     return st.radio(
@@ -176,7 +193,6 @@ def labels_of(
         format_func=names.__getitem__,
         horizontal=True,
         label_visibility="collapsed",
-        on_change=keep,
     )
 
 
@@ -194,9 +210,6 @@ def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> N
             "note": st.session_state.get(f"{key} note", ""),
         }
 
-    def keep() -> None:
-        attempt(lambda: annotate.save_draft(store, me, task.token, given()))
-
     def save() -> None:
         found = given()
         if len(found["labels"]) < len(names) or found["satisfaction"] is None:
@@ -209,7 +222,7 @@ def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> N
             st.toast(say("work.saved"))
 
     for name in names:
-        labels_of(name, one.rubric, key, earlier.get(name), keep)
+        labels_of(name, one.rubric, key, earlier.get(name))
     st.text(say("work.satisfaction"))
     satisfied = draft.get("satisfaction")
     st.radio(
@@ -219,10 +232,33 @@ def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> N
         key=f"{key} satisfaction",
         horizontal=True,
         label_visibility="collapsed",
-        on_change=keep,
     )
-    st.text_area(say("work.note"), draft.get("note", ""), key=f"{key} note", on_change=keep)
+    typed(say("work.note"), draft.get("note", ""), f"{key} note")
     st.button(say("work.submit"), type="primary", shortcut="Ctrl+Enter", on_click=save, key=f"submit {task.token}")
+    keep(store, me, task, given(), {"labels": {}, "satisfaction": None, "note": ""})
+
+
+def keep(
+    store: annotate.Store, me: str, task: Presentation, given: Mapping[str, Any], untouched: Mapping[str, Any]
+) -> None:
+    """Save what is on the form, if the store does not have it yet.
+
+    The page does it and not a callback: the next letter breaks a callback off, which is then not called again.
+    """
+    draft = task.draft or {}
+    if given != {name: draft.get(name, usual) for name, usual in untouched.items()}:
+        try:
+            annotate.save_draft(store, me, task.token, given)
+        except EasyDSError as error:
+            frame.problem(error)
+
+
+def typed(words: str, kept: str, key: str) -> None:
+    """A line of text that reaches the server with each letter: a key that votes, or a reload, finds what was typed.
+
+    A text area would keep it until it is left, and a verdict's key does not leave it.
+    """
+    st.text_input(words, kept, key=key, live="0ms")
 
 
 def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> None:
@@ -230,7 +266,7 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
     key, draft = f"compare {task.token}", dict(task.draft or {})
     criterion = one.rubric.criteria.get(PAIRWISE)
     if criterion:
-        st.text(f"{line(in_language(criterion.name))}: {line(in_language(criterion.definition))}")
+        asked(criterion)
 
     def given() -> dict[str, Any]:
         return {
@@ -238,37 +274,32 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
             "rationale": st.session_state.get(f"{key} why", ""),
         }
 
-    def keep() -> None:
-        attempt(lambda: annotate.save_draft(store, me, task.token, given()))
-
     def save(verdict: str) -> None:
         found = given()
         preference = annotate.Preference(cast(Any, verdict), found["strength"], found["rationale"])
         if attempt(lambda: annotate.submit(store, me, task.token, preference)):
             st.toast(say("work.saved"))
 
-    strength = draft.get("strength")
+    strength, degrees = draft.get("strength"), {n: say(f"work.strength.{n}") for n in (1, 2, 3)}
     st.radio(
         say("work.strength"),
-        [1, 2, 3],
+        list(degrees),
         index=strength - 1 if isinstance(strength, int) else None,
         key=f"{key} strength",
-        format_func=lambda n: say(f"work.strength.{n}"),
+        format_func=degrees.__getitem__,
         horizontal=True,
-        on_change=keep,
     )
-    # A key pressed in a form takes along what is typed; outside of one, a reason that still has the focus would be lost.
-    with st.form(f"{key} form", border=False, enter_to_submit=False):
-        st.text_area(say("work.why"), draft.get("rationale", ""), key=f"{key} why")
-        for number, verdict in enumerate(("left", "right", "tie", "both_bad"), start=1):
-            st.form_submit_button(
-                say(f"work.verdict.{verdict}"),
-                key=f"{verdict} {task.token}",
-                shortcut=f"Alt+{number}",
-                on_click=save,
-                args=(verdict,),
-                width="stretch",
-            )
+    typed(say("work.why"), draft.get("rationale", ""), f"{key} why")
+    for number, verdict in enumerate(("left", "right", "tie", "both_bad"), start=1):
+        st.button(
+            say(f"work.verdict.{verdict}"),
+            key=f"{verdict} {task.token}",
+            shortcut=f"Alt+{number}",
+            on_click=save,
+            args=(verdict,),
+            width="stretch",
+        )
+    keep(store, me, task, given(), {"strength": None, "rationale": ""})
 
 
 def aside(store: annotate.Store, me: str, task: Presentation) -> None:
@@ -291,13 +322,14 @@ def aside(store: annotate.Store, me: str, task: Presentation) -> None:
 
 
 def _reason(what: str, reasons: tuple[str, ...], call: Callable[[Any, str], None], token: str) -> None:
+    names = {one: say(f"reason.{what}.{one}") for one in reasons}
     reason, told = f"{what} reason {token}", f"{what} told {token}"
-    st.selectbox(say("work.reason"), reasons, key=reason, format_func=lambda one: say(f"reason.{what}.{one}"))
-    st.text_input(say("work.comment"), key=told)
+    st.selectbox(say("work.reason"), reasons, key=reason, format_func=names.__getitem__)
+    typed(say("work.comment"), "", told)
     st.button(
         say(f"work.{what}.do"),
         key=f"{what} {token}",
-        on_click=lambda: attempt(lambda: call(typed(reason), typed(told) or "")),
+        on_click=lambda: attempt(lambda: call(st.session_state[reason], st.session_state[told])),
     )
 
 

@@ -28,6 +28,8 @@ Place = tuple[Path, Path]
 SIZES = {"desktop": {"width": 1380, "height": 900}, "phone": {"width": 390, "height": 844}}
 PATIENCE = 120_000
 """Milliseconds that a page may take on a machine that has other things to do."""
+TOO_WIDE = "[document.documentElement, document.querySelector('[data-testid=stMain]')]"
+TOO_WIDE += ".some(one => one.scrollWidth > one.clientWidth + 1)"
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
@@ -132,16 +134,12 @@ def test_every_page_fits(chromium: Browser, address: str, shown: Place, size: st
             page = seen.open("" if name == "overview" else name + query.get(name, ""))
             assert page.locator("h1").inner_text() == catalogue(lang)[f"page.{name}"]
             assert page.locator("[data-testid=stException]").count() == 0
-            too_wide = page.evaluate(
-                "[document.documentElement, document.querySelector('[data-testid=stMain]')]"
-                ".some(one => one.scrollWidth > one.clientWidth + 1)"
-            )
-            assert not too_wide, f"{name} scrolls sideways"
+            assert not page.evaluate(TOO_WIDE), f"{name} scrolls sideways"
             shade = page.evaluate(
                 "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor.match(/\\d+/)[0]"
             )
             assert (int(shade) < 128) == (scheme == "dark")
-            if name in ("overview", "compare", *EXPERIMENT):
+            if name in ("overview", "compare", "head_to_head", "slices", *EXPERIMENT):
                 page.wait_for_selector("[data-testid=stVegaLiteChart] svg.marks", timeout=PATIENCE)
         assert seen.foreign == []
         assert seen.problems == []
@@ -154,6 +152,8 @@ def test_hostile_text_stays_text(chromium: Browser, hostile: Place) -> None:
     paths = {
         "overview": "",
         "compare": f"compare?systems={first}&systems={second}&of=rouge_l",
+        "head_to_head": f"head_to_head?of_systems={first}&of_systems={second}&of=rouge_l",
+        "slices": "slices?of=rouge_l",
         "samples": f"samples?a={first}&b={second}",
         "runs": f"runs?run={first}&against={second}",
         "versus": "versus",
@@ -165,7 +165,7 @@ def test_hostile_text_stays_text(chromium: Browser, hostile: Place) -> None:
             if name in ("samples", "versus"):
                 page.locator("[data-testid=stExpander] summary").click()
                 assert page.get_by_text("<script>fetch(").count() > 1
-            if name == "compare":
+            if name in ("compare", "head_to_head", "slices"):
                 page.wait_for_selector("[data-testid=stVegaLiteChart] svg.marks", timeout=PATIENCE)
             for chart in page.locator("[data-testid=stVegaLiteChart] svg.marks").all():
                 box = chart.bounding_box()

@@ -57,14 +57,14 @@ def test_a_busy_store_keeps_what_an_annotator_typed(page: Page, pairs: Team, mon
     """A9: locked: one line, nothing lost; free again: saved."""
     monkeypatch.setattr(annotate.open_store, "__defaults__", (None, time.time, 0.2))
     at = page(pairs, "duel", **{"campaign compare": "pairs"})
-    key = at.text_area[0].key
-    at.text_area(key=key).set_value("half a thought")
+    key = next(str(one.key) for one in at.text_input if str(one.key).endswith(" why"))
+    at.text_input(key=key).set_value("half a thought")
     lock = sqlite3.connect(pairs.database, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     click(at, "work.verdict.left")
     assert not at.exception
     assert "try again" in at.code[0].value
-    assert at.text_area(key=key).value == "half a thought"
+    assert at.text_input(key=key).value == "half a thought"
     lock.execute("ROLLBACK")
     lock.close()
     click(at, "work.verdict.left")

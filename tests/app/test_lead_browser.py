@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from app_support import HOSTILE
-from lead_support import OPEN, Team, at_work
+from lead_support import Team, at_work
 from playwright.sync_api import Browser, Page, expect
 from support import read_jsonl
 from test_browser import PATIENCE, SIZES, Watched, chromium, served, watched
@@ -130,31 +129,3 @@ def test_from_agreement_to_a_trained_checkpoint_by_keyboard(
     spec.write_text(json.dumps({**settings, "steps": 1, "batch_size": 4, "save_every": 1}), encoding="utf-8")
     dpo.run(spec)
     assert (tmp_path / "out" / "result.json").exists()
-
-
-def test_what_is_typed_goes_with_the_key_that_submits(chromium: Browser, opened: str, team: Team) -> None:
-    """An annotator who presses the key while the reason still has the focus: it is saved with the vote."""
-    store = team.open()
-    lead = team.people["lead"]
-    for name, kind in (("pairs", "compare"), ("texts", "rate")):
-        settings = annotate.Settings(**{**OPEN, "overlap": 1})
-        annotate.create(store, lead, name, kind, team.lesson(), team.runs(), settings)
-    with watched(chromium, opened, locale="en-GB") as seen:
-        page = seen.open("duel?campaign+compare=pairs")
-        tab_to(page, "one.tagName === 'TEXTAREA'")
-        page.keyboard.type("because")
-        page.keyboard.press("Alt+2")
-        expect(page.get_by_test_id("stToastText")).to_be_visible(timeout=PATIENCE)
-        page = seen.open("rate?campaign+rate=texts")
-        for group in page.get_by_role("radiogroup").all():
-            group.get_by_text(re.compile("^(pass|yes|neutral|4)$")).first.click()
-        tab_to(page, "one.tagName === 'TEXTAREA'")
-        page.keyboard.type("a note")
-        page.keyboard.press("Control+Enter")
-        expect(page.get_by_test_id("stToastText")).to_be_visible(timeout=PATIENCE)
-        assert seen.problems == []
-    (pair,) = annotate.history(store, lead, "pairs")
-    (text,) = annotate.history(store, lead, "texts")
-    store.close()
-    assert (pair.answers.verdict, pair.answers.rationale) == ("right", "because")  # type: ignore[union-attr]
-    assert text.answers.note == "a note"  # type: ignore[union-attr]

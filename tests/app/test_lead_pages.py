@@ -11,6 +11,7 @@ from app_support import HOSTILE, words_of
 from lead_support import ISSUER, OPEN, Page, Team, at_work, click
 from streamlit.testing.v1 import AppTest
 
+from app.components import data
 from app.components import desk as desks
 from app.components.words import catalogue
 from harness import annotate
@@ -117,7 +118,7 @@ def test_a_campaign_is_made_from_runs(page: Page, team: Team) -> None:
 def test_where_there_is_no_store_a_lead_starts_one(
     working_folder: Path, page: Page, team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desks, "DATABASE", str(working_folder / "annotations.db"))
+    monkeypatch.setattr(data, "DATABASE", str(working_folder / "annotations.db"))
     at = page(team, "campaigns")
     monkeypatch.delenv("EASYDS_DB_URL")
     at.run()
