@@ -386,11 +386,14 @@ def serve_app(
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in a browser.")] = False,
+    host: Annotated[
+        list[str] | None, typer.Option(help="A name under which a team's proxy reaches the app (docs/app.md); repeat.")
+    ] = None,
 ) -> None:
-    """Show boards, comparisons, samples and runs in the browser, on this machine only."""
+    """Show boards, comparisons, samples, runs and the annotators' pages in the browser, on this machine only."""
     from harness.cli.web import serve
 
-    serve(runs, leaderboards, task or [], port, browser)
+    serve(runs, leaderboards, task or [], port, browser, host or [])
 
 
 @app.command("serve")

@@ -13,7 +13,9 @@ from harness import task as loader
 from harness.errors import EnvironmentProblem
 
 
-def serve(runs: Path, leaderboards: Path, task_files: Sequence[str], port: int, browser: bool) -> None:
+def serve(
+    runs: Path, leaderboards: Path, task_files: Sequence[str], port: int, browser: bool, hosts: Sequence[str] = ()
+) -> None:
     """Serve until interrupted. Raises EnvironmentProblem if the extra `app` is missing or the server ends in error,
     UsageError for a task file that cannot be read."""
     if find_spec("streamlit") is None:
@@ -24,6 +26,7 @@ def serve(runs: Path, leaderboards: Path, task_files: Sequence[str], port: int, 
     place = {"RUNS": str(runs.resolve()), "LEADERBOARDS": str(leaderboards.resolve()), "TASK": tasks}
     environment = {**os.environ, **{f"EASYDS_APP_{name}": value for name, value in place.items()}}
     command = [sys.executable, "-m", "app", "--port", str(port), *(["--browser"] if browser else [])]
+    command += [part for host in hosts for part in ("--host", host)]
     try:
         code = subprocess.run(command, env=environment).returncode
     except KeyboardInterrupt:  # the server got it as well and has ended
