@@ -75,7 +75,10 @@ def doctor(form: Annotated[str, typer.Option("--format", "-f", help="text or jso
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
     full: Annotated[
-        bool, typer.Option("--full", help="Also train a local judge, and hold it against the facts.")
+        bool,
+        typer.Option(
+            "--full", help="Also a local judge held against the facts; the best checkpoint packaged, served, loaded."
+        ),
     ] = False,
 ) -> None:
     """A tiny base, SFT, then DPO and PPO on it; the board with the controls; a report. The second time takes seconds."""
