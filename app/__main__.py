@@ -68,8 +68,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--browser", action="store_true", help="open the page in a browser")
+    parser.add_argument("--host", action="append", default=[], help="a further name that a proxy answers to")
     given = parser.parse_args()
     settings: dict[str, Any] = {"server.port": given.port, "server.headless": not given.browser}
+    if given.host:
+        settings["server.allowedHosts"] = ["127.0.0.1", "localhost", *given.host]
     with suppress(KeyboardInterrupt):
         app.run(config=settings)
 

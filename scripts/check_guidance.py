@@ -76,6 +76,8 @@ class Content:
     pairs: tuple[tuple[str, Mapping[str, Any]], ...]
     reading: tuple[tuple[str, Mapping[str, Any]], ...]
     """(area, what the second reader rejected, or said of a screen's hit)"""
+    blind: tuple[Mapping[str, Any], ...]
+    """the side of a pair that the second reader preferred, and the defect guessed, before the labels were seen"""
 
     @cached_property
     def points(self) -> dict[str, Any]:
@@ -105,14 +107,15 @@ def read(folder: Path) -> Content:
         if path.stat().st_size
         for item in read_items(path)
     ]
-    pairs, reading = (tuple(_rows(folder / name)) for name in ("preferences", "reading"))
+    pairs, reading = (tuple(_rows(sorted((folder / name).glob("*.jsonl")))) for name in ("preferences", "reading"))
     knowledge, catalogue = (paths.read_yaml(folder / f"{name}.yaml") for name in ("knowledge", "misconceptions"))
-    return Content(knowledge, catalogue, tuple(items), pairs, reading)
+    blind = tuple(row for _, row in _rows(folder.glob("blind-reading.jsonl")))
+    return Content(knowledge, catalogue, tuple(items), pairs, reading, blind)
 
 
-def _rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(area, row) of every line of the files of a folder."""
-    for path in sorted(folder.glob("*.jsonl")):
+def _rows(files: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name of the file, row) of every line."""
+    for path in files:
         for line in path.read_text(encoding="utf-8").split("\n"):
             if line.strip():
                 yield path.stem, json.loads(line)
@@ -360,6 +363,12 @@ def figures(content: Content) -> dict[str, Any]:
     found["second reading: rejected"] = dict(Counter(row["kind"] for row in rejected))
     found["second reading: items with a rejection"] = len({row["item"] for row in rejected})
     found["second reading: rejected and not mended"] = [row["item"] for row in rejected if not row["mended"]]
+    defects = {row["item"]: row["defect"] for _, row in reversed(content.pairs)}
+    agreed = sum(row["preferred"] == "chosen" for row in content.blind)
+    named = sum(row["defect"] == defects[row["item"]] for row in content.blind)
+    found["blind reading of first pairs"] = (
+        f"chosen side preferred in {agreed}, defect named in {named} of {len(content.blind)}"
+    )
     found["screens: verdicts"] = dict(Counter(row["verdict"] for _, row in content.reading if "screen" in row))
     found["pairs"] = dict(Counter(row["language"] for _, row in content.pairs))
     found["defects"] = dict(Counter(row["defect"] for _, row in content.pairs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -122,7 +123,7 @@ PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "other area": (_item(lambda row: row.update(knowledge_point="tree.avl")), "stands in the file"),
     "wrong folder": (_item(lambda row: row.update(split="test")), "split 'test' in"),
     "false claim": (_item(lambda row: row["claims"].append("assert 1 == 2")), "fails: AssertionError"),
-    "leak": (_item(lambda row: row["references"].append("Mark what is STILL  open, would that help?")), "gives away"),
+    "leak": (_item(lambda row: row["references"].append("Report a VERTEX that is  still open, would that help?")), "gives away"),
     "foreign reference": (_item(lambda row: row["references"].append("先画图再说，好不好？")), "not in en"),
     "same reference": (_item(lambda row: row["references"].append(row["references"][0])), "references are alike"),
     "chinese key point": (_item(lambda row: row["key_points"]["next_steps"].append("画图")), "not in en"),
@@ -131,8 +132,12 @@ PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "no pairs": (_drop("preferences/graph.jsonl", "gc-diamond", "en"), "pairs are wanted"),
     "odd defect": (_pair(lambda row: row.update(defect="odd")), "defect must be"),
     "not a near miss": (_pair(_say("rejected", "Quite. Another text. With other sentences.")), "near_miss must say"),
-    "chosen leaks": (_pair(_say("chosen", "Mark what is still open.")), "chosen side gives away"),
+    "chosen leaks": (_pair(_say("chosen", "Report a vertex that is still open.")), "chosen side gives away"),
     "other prompt": (_pair(lambda row: row["prompt"].pop()), "not the item's dialogue"),
+    "screen without a verdict": (
+        _item(lambda row: row["references"].append("Draw the four boxes, one below the other, and mark who waits.")),
+        "no question: no reader's verdict",
+    ),
     "silent note": (_pair(lambda row: row.update(note=" ")), "note must say"),
 }
 
@@ -196,3 +201,16 @@ def test_pairs_that_show_on_the_surface_are_told(checker: ModuleType) -> None:
         "near misses",
     ]
     assert checker.texts.imbalances(pairs(False), 0.6, 0.65) == []
+
+
+def test_detection_names_every_defect_and_what_is_missed(checker: ModuleType) -> None:
+    script = SCRIPTS / "guidance_detection.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    rates = {
+        line.split(" | ")[0].removeprefix("| "): line.split(" | ")[2]
+        for line in done.stdout.splitlines()
+        if line.startswith("| ")
+    }
+    assert set(checker.DEFECTS) <= set(rates)
+    assert float(rates["wrong-language"].split()[0]) > 0.9 > 0.1 > float(rates["wrong-claim"].split()[0])
+    assert "wrong-claim (" in done.stdout.splitlines()[-1]

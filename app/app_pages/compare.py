@@ -10,8 +10,7 @@ import streamlit as st
 
 from app.components import charts, data, download, frame, numbers, text
 from app.components.choice import choose, choose_many
-from app.components.text import line
-from app.components.words import LANGUAGES, known, say
+from app.components.words import known, say
 from harness.board import Comparison, Row
 from harness.board.compare import SLICES
 from harness.types import Rubric
@@ -26,17 +25,12 @@ def systems(rows: dict[str, Row]) -> list[str]:
     ranked = [name for name, row in rows.items() if row.rank]
     usual = (ranked if len(ranked) > 1 else list(rows))[:2]
     chosen = choose_many(
-        say("compare.systems"), list(rows), "systems", default=usual, text=lambda one: label(rows[one])
+        say("compare.systems"), list(rows), "systems", default=usual, text=lambda one: frame.label(rows[one])
     )
     if len(chosen) < 2:
         st.info(say("compare.two"), icon=":material/info:")
         st.stop()
     return chosen
-
-
-def label(row: Row) -> str:
-    """A system's name; with its run if that is not the ranked one."""
-    return line(row.system) if row.rank else f"{line(row.system)} ({row.run})"
 
 
 def sentence(one: Comparison, names: dict[str, str], subject: str, rubric: Rubric) -> str:
@@ -82,9 +76,7 @@ def subject_of(one: Comparison) -> str:
     if not one.slice:
         return numbers.title(one.metric)
     kind, _, level = one.slice.partition("=")
-    if kind == "language":
-        return LANGUAGES.get(level, line(level))
-    return f"{known('slice', kind)} {line(level)}"
+    return text.part(kind, level)
 
 
 def main() -> None:
@@ -99,7 +91,7 @@ def main() -> None:
         metric = choose(say("metric"), measured([rows[run] for run in chosen], by == WHOLE), "of", text=metric_title)
     asked = () if metric == WHOLE else (metric,)
     found = data.compare(about.root, about.task, chosen, asked, None if by == WHOLE else by)
-    names = {run: label(rows[run]) for run in chosen}
+    names = {run: frame.label(rows[run]) for run in chosen}
     for number, (pair, members) in enumerate(groupby(sorted(found, key=lambda one: order(one, chosen)), key=pair_of)):
         some = list(members)
         if len(chosen) > 2:
@@ -119,18 +111,8 @@ def main() -> None:
 
 def measured(rows: Sequence[Row], whole: bool) -> list[str]:
     """The metrics that can be compared: measured by every run, and known for each response. Stops the page at none."""
-    of_runs = {
-        *numbers.COST,
-        "distinct_1",
-        "distinct_2",
-        "self_bleu",
-        "log_perplexity",
-        "tokens_per_s",
-        "latency_p99_s",
-    }
-    common = [name for name in rows[0].metrics if name not in of_runs and all(name in row.metrics for row in rows)]
-    quality = [name for name in numbers.QUALITY if name in common]
-    found = [*([WHOLE] if quality and whole else []), *quality, *(name for name in common if name not in quality)]
+    common = numbers.per_response(rows)
+    found = [*([WHOLE] if whole and common and common[0] in numbers.QUALITY else []), *common]
     if not found:
         st.info(say("compare.nothing"), icon=":material/info:")
         st.stop()

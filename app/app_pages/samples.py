@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from app.components import data, download, frame, text
-from app.components.choice import choose, set_choice
+from app.components.choice import ANY, FILTERS, choose, set_choice
 from app.components.data import Answers, Key
 from app.components.frame import Subject
-from app.components.text import line
+from app.components.text import line, part
 from app.components.words import LANGUAGES, in_language, known, say
 from harness.board import Row
+from harness.board.compare import level
 from harness.types import Item, Rubric, Score, Task
 
-ANY = "any"
 NONE = "none"
+ALWAYS = ("language", "knowledge_point", "difficulty")
+"""Filters that are there even where all items are alike."""
 SHOWS_ONE = ("any", "failed", "unscored")
 SHOWS_TWO = (*SHOWS_ONE, "disagree", "worse", "better")
 
@@ -31,46 +34,46 @@ def systems(about: Subject) -> tuple[Row, Row | None]:
         st.stop()
     left, right = st.columns(2)
     with left:
-        first = choose(say("samples.first"), list(rows), "a", text=lambda name: label(rows[name]))
+        first = choose(say("samples.first"), list(rows), "a", text=lambda name: frame.label(rows[name]))
     with right:
         others = [NONE, *(name for name in rows if name != first)]
         second = choose(
-            say("samples.second"), others, "b", text=lambda name: say("none") if name == NONE else label(rows[name])
+            say("samples.second"),
+            others,
+            "b",
+            text=lambda name: say("none") if name == NONE else frame.label(rows[name]),
         )
     return rows[first], None if second == NONE else rows[second]
-
-
-def label(row: Row) -> str:
-    """A system's name; with its run if that is not the ranked one."""
-    return line(row.system) if row.rank else f"{line(row.system)} ({row.run})"
 
 
 def filtered(task: Task, first: Answers, second: Answers | None) -> list[Item]:
     """The items that pass the filters, of those that the first system answered."""
     items = [item for item in task.items if (item.id, 0) in first.responses]
-    columns = st.columns(4)
-    with columns[0]:
-        languages = sorted({item.language for item in items})
-        lang = choose(say("language"), [ANY, *languages], "language", text=lambda one: LANGUAGES.get(one, say("any")))
-    with columns[1]:
-        topics = sorted({item.knowledge_point for item in items})
-        topic = choose(say("topic"), [ANY, *topics], "topic", text=lambda one: say("any") if one == ANY else line(one))
-    with columns[2]:
-        levels = sorted({str(item.difficulty) for item in items})
-        level = choose(
-            say("difficulty"), [ANY, *levels], "difficulty", text=lambda one: say("any") if one == ANY else one
-        )
-    with columns[3]:
+    levels = {kind: sorted({level(item, kind) for item in items}) for kind in FILTERS}
+    shown = [kind for kind in FILTERS if kind in ALWAYS or len(levels[kind]) > 1]
+    wanted: dict[str, str] = {}
+    *places, last = st.columns(len(shown) + 1)
+    for kind, place in zip(shown, places, strict=True):
+        with place:
+            wanted[kind] = choose(
+                known("slice", kind),
+                [ANY, *levels[kind]],
+                FILTERS[kind],
+                text=partial(level_name, kind),
+            )
+    with last:
         shows = SHOWS_ONE if second is None else SHOWS_TWO
         show = choose(say("samples.show"), shows, "show", text=lambda one: say(f"samples.show.{one}"))
     return [
         item
         for item in items
-        if lang in (ANY, item.language)
-        and topic in (ANY, item.knowledge_point)
-        and level in (ANY, str(item.difficulty))
+        if all(value in (ANY, level(item, kind)) for kind, value in wanted.items())
         and keeps(show, item, task.rubric, first, second)
     ]
+
+
+def level_name(kind: str, value: str) -> str:
+    return say("any") if value == ANY else part(kind, value, bare=True)
 
 
 def keeps(show: str, item: Item, rubric: Rubric, first: Answers, second: Answers | None) -> bool:
@@ -140,7 +143,7 @@ def situation(item: Item) -> None:
 def response(row: Row, answers: Answers, key: Key, side: str) -> None:
     """What one system said."""
     st.subheader(say(f"side.{side}"), anchor=False)
-    st.text(label(row))
+    st.text(frame.label(row))
     found = answers.responses.get(key)
     if found is None:
         st.caption(say("samples.no_response"))

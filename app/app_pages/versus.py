@@ -11,8 +11,8 @@ import streamlit as st
 from app.components import charts, download, experiment, numbers
 from app.components.charts import Line
 from app.components.experiment import Facts, Rows
-from app.components.text import line, show, tell
-from app.components.words import LANGUAGES, known, say
+from app.components.text import line, part, show, tell
+from app.components.words import known, say
 
 
 def verdict(facts: Facts) -> Mapping[str, Any] | None:
@@ -93,9 +93,7 @@ def by_dimension(facts: Facts, main: Mapping[str, Any]) -> None:
 def by_slice(facts: Facts) -> None:
     bars = [
         experiment.difference(
-            LANGUAGES.get(row["level"], line(row["level"]))
-            if row["by"] == "language"
-            else f"{known('slice', row['by'])} {line(row['level'])}",
+            part(row["by"], row["level"]),
             row,
         )
         for row in facts["slices"]

@@ -14,8 +14,9 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-ROW, AXIS = 46, 56
-"""Height of one row, and of the axis below them, in pixels."""
+ROW, CELL, AXIS = 46, 64, 56
+"""Height of one row, of a row of cells, and of the axis beside them, in pixels."""
+_WARM = "#d0742c"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,19 @@ class Bar:
     low: float | None
     high: float | None
     label: str
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table that is coloured by `value`: its number and, smaller, a note below (n)."""
+
+    row: int
+    column: int
+    value: float | None
+    label: str
+    note: str
+    tip: str
     faint: bool = False
 
 
@@ -132,6 +146,57 @@ def rank_spans(
         *_named(base, y),
     ]
     return _finished(layers, len(table))
+
+
+def heat(
+    cells: Sequence[Cell],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    domain: tuple[float, float],
+    middle: bool = False,
+) -> alt.LayerChart:
+    """A table of coloured cells, each row's name above it; `middle`: two colours, which meet half-way.
+
+    A cell that is faint, or has no value, is grey.
+    """
+    table = pd.DataFrame(
+        [
+            {**vars(cell), "top": cell.row + 0.36, "bottom": cell.row + 0.96, "head": columns[cell.column]}
+            | {"name": rows[cell.row], "grey": cell.faint or cell.value is None}
+            for cell in cells
+        ]
+    )
+    names = pd.DataFrame([{"name": name, "y": number + 0.2} for number, name in enumerate(rows)])
+    heads = alt.Axis(orient="top", labelAngle=0, labelOverlap=False, labelExpr="split(datum.label, ' · ')", ticks=False)
+    x = alt.X("head:N", title=None, sort=list(columns), axis=heads, scale=alt.Scale(paddingInner=0.04))
+    scale = alt.Scale(domain=[len(rows), 0], nice=False)
+    y = alt.Y("top:Q", axis=None, scale=scale)
+    colours = [_WARM, "#9aa3ad", _accent()] if middle else ["#9aa3ad", _accent()]
+    stops = [domain[0], sum(domain) / 2, domain[1]] if middle else list(domain)
+    shade = alt.Color(
+        "value:Q", legend=None, scale=alt.Scale(domain=stops, range=colours, clamp=True, interpolate="rgb")
+    )
+    tips = [alt.Tooltip("name:N", title=" "), alt.Tooltip("head:N", title="  "), alt.Tooltip("tip:N", title="   ")]
+    base = alt.Chart(table)
+    text = {"align": "center", "baseline": "middle", "color": ink()}
+    middle_y = alt.Y("y:Q", axis=None, scale=scale)
+    layers = [
+        base.mark_rect(opacity=0.45, cornerRadius=3).encode(
+            x=x, y=y, y2="bottom:Q", color=alt.condition("datum.grey", alt.value("#9aa3ad44"), shade), tooltip=tips
+        ),
+        base.transform_calculate(y="datum.row + 0.57")
+        .mark_text(fontSize=13, **text)
+        .encode(x=x, y=middle_y, text="label:N"),
+        base.transform_calculate(y="datum.row + 0.8")
+        .mark_text(fontSize=10, **text)
+        .encode(x=x, y=middle_y, text="note:N"),
+        alt.Chart(names)
+        .mark_text(align="left", baseline="middle", fontSize=13, limit=320, color=ink())
+        .encode(x=alt.value(2), y=middle_y, text="name:N"),
+    ]
+    chart: alt.LayerChart = alt.layer(*layers).properties(height=CELL * len(rows) + AXIS).configure_view(stroke=None)
+    return chart
 
 
 def lines(

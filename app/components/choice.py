@@ -13,6 +13,16 @@ import streamlit as st
 
 from app.components.words import language
 
+ANY = "any"
+FILTERS = {
+    "language": "language",
+    "knowledge_point": "topic",
+    "difficulty": "difficulty",
+    "hint_level": "hint",
+    "misconception": "misconception",
+}
+"""Properties of items that Samples filters by, and their keys in its address."""
+
 
 def choose(
     label: str,
@@ -59,6 +69,20 @@ def choose_many(
         label, options, key=state, format_func=labels.__getitem__, on_change=_store, args=(key, state, usual)
     )
     return value
+
+
+def switch(words: str, key: str) -> bool:
+    """Yes or no, kept as `?key=yes`; no by default."""
+    on = st.query_params.get(key, _kept(key)) == "yes"
+    _remember(key, "yes" if on else "no", not on)
+    state = f"{key} {language()}"
+    st.session_state[state] = on
+
+    def store() -> None:
+        _remember(key, "yes" if st.session_state[state] else "no", not st.session_state[state])
+
+    st.toggle(words, key=state, on_change=store)
+    return on
 
 
 def arrive(page: str) -> None:

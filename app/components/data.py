@@ -12,14 +12,16 @@ from pathlib import Path
 
 import streamlit as st
 
-from harness import paths
+from harness import annotate, paths
 from harness import task as tasks
-from harness.board import HEADLINE, Board, Comparison, contestants, from_folder, read, rubric_values
+from harness.board import HEADLINE, Board, Comparison, Slice, contestants, from_folder, read, rubric_values
 from harness.board import compare as board_compare
+from harness.board import slices as board_slices
 from harness.digest import digest
 from harness.record import MANIFEST, PEOPLE, RESPONSES, SCORES, Run, scan
 from harness.types import Response, Rubric, Score, Task
 
+DATABASE = "annotations.db"
 Key = tuple[str, int]
 """(item, sample)"""
 
@@ -118,6 +120,49 @@ def compare(
 ) -> list[Comparison]:
     """Every pair of runs on every metric (all that all measured, if none are named) and slice, Holm-corrected."""
     return _compare(root, stamp(root), tuple(runs), the_task.digest, the_task, metrics, by)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _slices(
+    root: Path, at: str, run: str, task_digest: str, _task: Task, metric: str, by: tuple[str, ...]
+) -> list[Slice]:
+    return board_slices(_task, [Run(root / run)], metric, by)
+
+
+def slices(root: Path, the_task: Task, run: str, metric: str, by: Sequence[str]) -> list[Slice]:
+    """A metric of one run in each slice of the task's items."""
+    return _slices(root, stamp(root), paths.safe_name(run, "run name"), the_task.digest, the_task, metric, tuple(by))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _by_scores(
+    root: Path, at: str, runs: tuple[str, ...], task_digest: str, _task: Task, metric: str
+) -> annotate.HeadToHead:
+    return annotate.by_scores(_task, [Run(root / run) for run in runs], metric)
+
+
+def by_scores(root: Path, the_task: Task, runs: Sequence[str], metric: str) -> annotate.HeadToHead:
+    """Who wins by a metric of those runs."""
+    names = tuple(paths.safe_name(run, "run name") for run in runs)
+    return _by_scores(root, stamp(root), names, the_task.digest, the_task, metric)
+
+
+@st.cache_resource
+def _store(url: str) -> annotate.Store:
+    return annotate.open_store(url)
+
+
+def votes() -> annotate.Store | None:
+    """The store of annotations, to read what it says of everyone; None where there is none yet: looking makes none."""
+    url = os.environ.get("EASYDS_DB_URL", "")
+    if not url and not Path(DATABASE).exists():
+        return None
+    return _store(url or str(Path(DATABASE).resolve()))
+
+
+def new_votes() -> None:
+    """Make the store where there is none."""
+    _store(str(Path(DATABASE).resolve()))
 
 
 @dataclass(frozen=True)

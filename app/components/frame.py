@@ -13,7 +13,7 @@ from app.components.data import Place
 from app.components.text import line
 from app.components.words import LANGUAGES, browser_language, say
 from harness import __version__
-from harness.board import Board
+from harness.board import Board, Row
 from harness.errors import EasyDSError
 from harness.types import Task
 
@@ -21,6 +21,8 @@ PAGES = {
     "results": (
         ("overview", ":material/leaderboard:"),
         ("compare", ":material/compare_arrows:"),
+        ("head_to_head", ":material/sports_score:"),
+        ("slices", ":material/grid_view:"),
         ("samples", ":material/forum:"),
         ("runs", ":material/inventory_2:"),
     ),
@@ -32,6 +34,14 @@ PAGES = {
     "annotation": (
         ("rate", ":material/star_rate:"),
         ("duel", ":material/thumbs_up_down:"),
+    ),
+    "lead": (
+        ("campaigns", ":material/assignment:"),
+        ("team", ":material/group:"),
+        ("agreement", ":material/handshake:"),
+        ("adjudicate", ":material/gavel:"),
+        ("judged", ":material/rule:"),
+        ("export", ":material/outbox:"),
     ),
     "service": (("monitor", ":material/monitor_heart:"),),
 }
@@ -64,7 +74,8 @@ def navigate() -> None:
                 for name, icon in pages
             ]
             for section, pages in PAGES.items()
-        }
+        },
+        expanded=True,
     )
     arrive(page.url_path)
     st.title(say(f"page.{page.url_path or 'overview'}"))
@@ -101,6 +112,11 @@ def subject() -> Subject:
         st.caption(say("published"))
     the_task = data.task(place, name)
     return Subject(the_task, data.board(roots[name], the_task), roots[name])
+
+
+def label(row: Row) -> str:
+    """A system's name; with its run if that is not the ranked one."""
+    return line(row.system) if row.rank else f"{line(row.system)} ({row.run})"
 
 
 def nothing(place: Place) -> None:

@@ -25,8 +25,8 @@ COST = (
     "peak_memory_bytes",
     "completion_tokens_p50",
 )
-
-
+OF_RUNS = {*COST, "distinct_1", "distinct_2", "self_bleu", "log_perplexity", "tokens_per_s", "latency_p99_s"}
+"""Metrics that single responses do not have."""
 PEOPLE, CORRECTED = "_people", "_corrected"
 
 
@@ -41,6 +41,12 @@ def quality(rows: Sequence[Row]) -> list[str]:
     derived = [name for name in sorted(known_names) if plain_name(name) != name]
     wanted = [one for name in QUALITY for one in (name, *(other for other in derived if plain_name(other) == name))]
     return [name for name in (*wanted, "satisfaction") if name in known_names]
+
+
+def per_response(rows: Sequence[Row]) -> list[str]:
+    """The metrics of single responses that every row has, quality first."""
+    common = [name for name in rows[0].metrics if name not in OF_RUNS and all(name in row.metrics for row in rows)]
+    return [*(one for one in QUALITY if one in common), *(one for one in common if one not in QUALITY)]
 
 
 def is_rate(name: str, rubric: Rubric | None) -> bool:

@@ -12,7 +12,8 @@ import unicodedata
 
 import streamlit as st
 
-from app.components.words import catalogue, language, say
+from app.components.words import LANGUAGES, catalogue, in_language, known, language, say
+from harness.types import Criterion
 
 LIMIT = 4000
 """Characters shown before the reader asks for all."""
@@ -31,6 +32,21 @@ def visible(text: str) -> str:
 def line(text: str) -> str:
     """`text` on one line, for a table cell, an option or a chart."""
     return visible(" ".join(text.split()))
+
+
+def criterion_name(criterion: Criterion) -> str:
+    """A criterion's code and name: `D3 guidance`; the name alone where the code is a word."""
+    name = line(in_language(criterion.name))
+    return name if criterion.id.islower() else f"{criterion.id} {name}"
+
+
+def part(kind: str, level: str, bare: bool = False) -> str:
+    """A slice in the reader's words: its language, or the property with its value (`bare`: the value alone)."""
+    if kind == "language":
+        return LANGUAGES.get(level, line(level))
+    if kind == "misconception" and level == "none":
+        return say("samples.student_is_right")
+    return line(level) if bare else f"{known('slice', kind)} {line(level)}"
 
 
 def told(key: str, **values: str | float) -> str:

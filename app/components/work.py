@@ -6,16 +6,14 @@ reload or a lost connection loses nothing. Model text reaches the page as plain 
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app.components import text
-from app.components.choice import choose
+from app.components import frame, text
+from app.components.desk import attempt, campaign, desk, plain, problem
 from app.components.text import line
 from app.components.words import LANGUAGES, in_language, say
 from harness import annotate
@@ -23,71 +21,23 @@ from harness.annotate import Campaign, Exam, Presentation
 from harness.annotate.answers import FlagReason, SkipReason
 from harness.errors import EasyDSError
 from harness.rubric import guideline, label_ids
-from harness.types import Item, Language, Rubric
+from harness.types import Criterion, Item, Language, Rubric
 
 Kind = Literal["rate", "compare"]
-DATABASE = "annotations.db"
 PAIRWISE = "preference"
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!:$<>~|])")
-
-
-@st.cache_resource
-def _store(url: str) -> annotate.Store:
-    return annotate.open_store(url)
-
-
-def desk() -> tuple[annotate.Store, str]:
-    """The store and who sits here. Stops the page with a hint where there is no store yet: looking makes none."""
-    url = os.environ.get("EASYDS_DB_URL", "")
-    if not url and not Path(DATABASE).exists():
-        st.info(say("work.no_store"), icon=":material/info:")
-        st.code("easyds annotate create first --kind rate --task ds-trace --run ONE --run OTHER", language="bash")
-        st.stop()
-    store = _store(url or str(Path(DATABASE).resolve()))
-    return store, annotate.operator(store).id
-
-
-def campaign(store: annotate.Store, kind: Kind) -> Campaign:
-    """The open campaign of a kind that was chosen. Stops the page where there is none."""
-    found = {one.id: one for one in annotate.listed(store) if one.kind == kind and one.open}
-    if not found:
-        st.info(say("work.no_campaign"), icon=":material/info:")
-        st.stop()
-    names = {name: line(one.title or name) for name, one in found.items()}
-    return found[choose(say("work.campaign"), list(found), f"campaign {kind}", text=names.__getitem__)]
-
-
-def plain(words: str) -> str:
-    """A text that a widget's options show as it is, though they read Markdown."""
-    return _MARKUP.sub(r"\\\1", line(words))
-
-
-def attempt(what: Callable[[], Any]) -> Any:
-    """Call the store from a widget's callback; an error that a person can act on is shown above the form."""
-    try:
-        found = what()
-    except EasyDSError as error:
-        st.session_state["work problem"] = str(error)
-        return None
-    st.session_state.pop("work problem", None)
-    return found
-
-
-def problem() -> None:
-    """What went wrong with the last click, until the next one."""
-    if told := st.session_state.get("work problem"):
-        st.error(say("problem"), icon=":material/error:")
-        st.code(line(told), language=None, wrap_lines=True)
+FORM = 620
+"""Height of the long form in pixels"""
 
 
 def main(kind: Kind) -> None:
     """The whole page of one kind of campaign."""
-    store, me = desk()
+    store, person = desk()
+    me = person.id
     one = campaign(store, kind)
     problem()
     if not qualified(store, me, one):
         return
-    task = annotate.next_task(store, me, one.id)
+    task = at_hand(store, me, one)
     told = annotate.progress(store, me, one.id)
     st.progress(
         min(1.0, told.given / max(1, told.wanted)),
@@ -101,9 +51,23 @@ def main(kind: Kind) -> None:
             situation(task.item)
             replies(task)
         with right:
-            (rate if kind == "rate" else compare)(store, me, one, task)
+            with pane(f"form {task.token}", kind):
+                (rate if kind == "rate" else compare)(store, me, one, task)
             aside(store, me, task)
     past(store, me, one)
+
+
+def at_hand(store: annotate.Store, me: str, one: Campaign) -> Presentation | None:
+    """The task on the screen, or the next one. While the store is busy the last one stays, with what is typed."""
+    key = f"at hand {one.id}"
+    try:
+        st.session_state[key] = annotate.next_task(store, me, one.id)
+    except annotate.StoreBusy:
+        if st.session_state.get(key) is None:
+            raise
+        st.caption(say("work.busy"))
+    found: Presentation | None = st.session_state[key]
+    return found
 
 
 def qualified(store: annotate.Store, me: str, one: Campaign) -> bool:
@@ -148,19 +112,28 @@ def test(store: annotate.Store, me: str, one: Campaign, tongue: Language) -> boo
     with right:
         pairwise = [name for name, criterion in one.rubric.criteria.items() if criterion.kind == "pairwise"]
         names = annotate.form(one.rubric) if one.kind == "rate" else pairwise
-        given = {name: labels_of(name, one.rubric, f"exam {exercise.id}") for name in names}
-        whole = all(given.values())
-        st.button(
-            say("work.answer"),
-            type="primary",
-            disabled=not whole,
-            shortcut="Ctrl+Enter",
-            on_click=lambda: attempt(
-                lambda: annotate.answer(store, me, one.id, state.attempt, exercise.id, cast(dict[str, str], given))
-            ),
-        )
+        with pane(f"exam {exercise.id}", one.kind):
+            given = {name: labels_of(name, one.rubric, f"exam {exercise.id}") for name in names}
+            st.button(
+                say("work.answer"),
+                type="primary",
+                disabled=not all(given.values()),
+                shortcut="Ctrl+Enter",
+                on_click=lambda: attempt(
+                    lambda: annotate.answer(store, me, one.id, state.attempt, exercise.id, cast(dict[str, str], given))
+                ),
+            )
         guide(tongue)
     return False
+
+
+def pane(key: str, kind: str) -> DeltaGenerator:
+    """Where the form stands. A new key makes it anew: it begins at its top, and the next Tab goes to its first field.
+
+    The long form scrolls by itself, so that the text that is judged stays in sight; on a phone it follows the text.
+    """
+    phone = "Mobi" in st.context.headers.get("User-Agent", "")
+    return st.container(height="content" if phone or kind == "compare" else FORM, key=key)
 
 
 def situation(item: Item) -> None:
@@ -199,14 +172,17 @@ def side(number: int, count: int) -> None:
         st.caption(say(f"work.reply.{number}"))
 
 
-def labels_of(
-    name: str, rubric: Rubric, key: str, chosen: str | None = None, keep: Callable[[], None] | None = None
-) -> str | None:
+def asked(criterion: Criterion) -> None:
+    """A criterion's name (with its code, as the guideline calls it) and its question."""
+    st.text(f"{text.criterion_name(criterion)}\n{line(in_language(criterion.definition))}")
+
+
+def labels_of(name: str, rubric: Rubric, key: str, chosen: str | None = None) -> str | None:
     """The labels of a criterion to choose one from; the criterion's question above."""
     criterion = rubric.criteria[name]
     names = {str(one["id"]): plain(in_language(one["name"])) for one in criterion.labels}
     names |= {one: names.get(one) or say("samples.not_applicable") for one in label_ids(criterion)}
-    st.text(f"{name} {line(in_language(criterion.name))}: {line(in_language(criterion.definition))}")
+    asked(criterion)
     options = list(label_ids(criterion))
     place = options.index(chosen) if chosen in options else None
     return st.radio(
@@ -217,7 +193,6 @@ def labels_of(
         format_func=names.__getitem__,
         horizontal=True,
         label_visibility="collapsed",
-        on_change=keep,
     )
 
 
@@ -235,9 +210,6 @@ def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> N
             "note": st.session_state.get(f"{key} note", ""),
         }
 
-    def keep() -> None:
-        attempt(lambda: annotate.save_draft(store, me, task.token, given()))
-
     def save() -> None:
         found = given()
         if len(found["labels"]) < len(names) or found["satisfaction"] is None:
@@ -250,7 +222,7 @@ def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> N
             st.toast(say("work.saved"))
 
     for name in names:
-        labels_of(name, one.rubric, key, earlier.get(name), keep)
+        labels_of(name, one.rubric, key, earlier.get(name))
     st.text(say("work.satisfaction"))
     satisfied = draft.get("satisfaction")
     st.radio(
@@ -260,10 +232,33 @@ def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> N
         key=f"{key} satisfaction",
         horizontal=True,
         label_visibility="collapsed",
-        on_change=keep,
     )
-    st.text_area(say("work.note"), draft.get("note", ""), key=f"{key} note", on_change=keep)
+    typed(say("work.note"), draft.get("note", ""), f"{key} note")
     st.button(say("work.submit"), type="primary", shortcut="Ctrl+Enter", on_click=save, key=f"submit {task.token}")
+    keep(store, me, task, given(), {"labels": {}, "satisfaction": None, "note": ""})
+
+
+def keep(
+    store: annotate.Store, me: str, task: Presentation, given: Mapping[str, Any], untouched: Mapping[str, Any]
+) -> None:
+    """Save what is on the form, if the store does not have it yet.
+
+    The page does it and not a callback: the next letter breaks a callback off, which is then not called again.
+    """
+    draft = task.draft or {}
+    if given != {name: draft.get(name, usual) for name, usual in untouched.items()}:
+        try:
+            annotate.save_draft(store, me, task.token, given)
+        except EasyDSError as error:
+            frame.problem(error)
+
+
+def typed(words: str, kept: str, key: str) -> None:
+    """A line of text that reaches the server with each letter: a key that votes, or a reload, finds what was typed.
+
+    A text area would keep it until it is left, and a verdict's key does not leave it.
+    """
+    st.text_input(words, kept, key=key, live="0ms")
 
 
 def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> None:
@@ -271,7 +266,7 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
     key, draft = f"compare {task.token}", dict(task.draft or {})
     criterion = one.rubric.criteria.get(PAIRWISE)
     if criterion:
-        st.text(f"{line(in_language(criterion.name))}: {line(in_language(criterion.definition))}")
+        asked(criterion)
 
     def given() -> dict[str, Any]:
         return {
@@ -279,26 +274,22 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
             "rationale": st.session_state.get(f"{key} why", ""),
         }
 
-    def keep() -> None:
-        attempt(lambda: annotate.save_draft(store, me, task.token, given()))
-
     def save(verdict: str) -> None:
         found = given()
         preference = annotate.Preference(cast(Any, verdict), found["strength"], found["rationale"])
         if attempt(lambda: annotate.submit(store, me, task.token, preference)):
             st.toast(say("work.saved"))
 
-    strength = draft.get("strength")
+    strength, degrees = draft.get("strength"), {n: say(f"work.strength.{n}") for n in (1, 2, 3)}
     st.radio(
         say("work.strength"),
-        [1, 2, 3],
+        list(degrees),
         index=strength - 1 if isinstance(strength, int) else None,
         key=f"{key} strength",
-        format_func=lambda n: say(f"work.strength.{n}"),
+        format_func=degrees.__getitem__,
         horizontal=True,
-        on_change=keep,
     )
-    st.text_area(say("work.why"), draft.get("rationale", ""), key=f"{key} why", on_change=keep)
+    typed(say("work.why"), draft.get("rationale", ""), f"{key} why")
     for number, verdict in enumerate(("left", "right", "tie", "both_bad"), start=1):
         st.button(
             say(f"work.verdict.{verdict}"),
@@ -308,6 +299,7 @@ def compare(store: annotate.Store, me: str, one: Campaign, task: Presentation) -
             args=(verdict,),
             width="stretch",
         )
+    keep(store, me, task, given(), {"strength": None, "rationale": ""})
 
 
 def aside(store: annotate.Store, me: str, task: Presentation) -> None:
@@ -330,11 +322,15 @@ def aside(store: annotate.Store, me: str, task: Presentation) -> None:
 
 
 def _reason(what: str, reasons: tuple[str, ...], call: Callable[[Any, str], None], token: str) -> None:
-    reason = st.selectbox(
-        say("work.reason"), reasons, key=f"{what} reason {token}", format_func=lambda one: say(f"reason.{what}.{one}")
+    names = {one: say(f"reason.{what}.{one}") for one in reasons}
+    reason, told = f"{what} reason {token}", f"{what} told {token}"
+    st.selectbox(say("work.reason"), reasons, key=reason, format_func=names.__getitem__)
+    typed(say("work.comment"), "", told)
+    st.button(
+        say(f"work.{what}.do"),
+        key=f"{what} {token}",
+        on_click=lambda: attempt(lambda: call(st.session_state[reason], st.session_state[told])),
     )
-    told = st.text_input(say("work.comment"), key=f"{what} told {token}")
-    st.button(say(f"work.{what}.do"), key=f"{what} {token}", on_click=lambda: attempt(lambda: call(reason, told)))
 
 
 def guide(tongue: Language) -> None:

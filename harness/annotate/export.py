@@ -37,6 +37,10 @@ class Exported:
     provenance: Mapping[str, Any]
     left_out: Mapping[str, int]
 
+    def jsonl(self) -> str:
+        """The rows as the trainers read them, one a line."""
+        return "".join(json.dumps(row) + "\n" for row in self.rows)
+
 
 def export(store: Store, lead: str, campaign: str, form: str) -> Exported:
     """The training data of a campaign. For leads; audited.
@@ -95,7 +99,7 @@ def write(exported: Exported, path: Path) -> Path:
         if one.exists():
             raise UsageError(f"{one} exists already. Choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, "".join(json.dumps(row) + "\n" for row in exported.rows))
+    write_text(path, exported.jsonl())
     write_json(origins, exported.provenance)
     return origins
 

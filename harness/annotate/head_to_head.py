@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -67,12 +67,30 @@ class Duel:
     rate: Interval | None
     controlled: WinRate | None
 
+    @property
+    def turned(self) -> Duel:
+        """The same pair as `b` against `a`."""
+        rate, controlled = self.rate, self.controlled
+        return replace(
+            self,
+            a=self.b,
+            b=self.a,
+            wins=self.losses,
+            losses=self.wins,
+            rate=rate and Interval(1 - rate.value, 1 - rate.high, 1 - rate.low, rate.n),
+            controlled=controlled
+            and WinRate(
+                1 - controlled.value, 1 - controlled.high, 1 - controlled.low, controlled.n, 1 - controlled.raw
+            ),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class HeadToHead:
     """`wins[i][j]`: times system i beat system j; `ties` and `both_bad` are symmetric. `left`: how often the side that
 
-    stood left won, of what was decided (people only); 0.5 is no bias.
+    stood left won, of what was decided (people only); 0.5 is no bias. `strengths` is empty with fewer than two problems:
+    resampling one says nothing of its spread.
     """
 
     systems: tuple[str, ...]
@@ -170,7 +188,7 @@ def _duel(a: str, b: str, outcomes: Sequence[Outcome]) -> Duel:
 def _strengths(
     systems: Sequence[str], number: dict[str, int], outcomes: Sequence[Outcome], resamples: int, seed: int
 ) -> tuple[Strength, ...]:
-    if not outcomes:
+    if len({one.cluster for one in outcomes}) < 2:
         return ()
     found = bradley_terry_bootstrap(
         [number[one.first] for one in outcomes],

@@ -79,7 +79,10 @@ def doctor(form: Annotated[str, typer.Option("--format", "-f", help="text or jso
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
     full: Annotated[
-        bool, typer.Option("--full", help="Also train a local judge, and hold it against the facts.")
+        bool,
+        typer.Option(
+            "--full", help="Also a local judge held against the facts; the best checkpoint packaged, served, loaded."
+        ),
     ] = False,
 ) -> None:
     """A tiny base, SFT, then DPO and PPO on it; the board with the controls; a report. The second time takes seconds."""
@@ -390,12 +393,15 @@ def serve_app(
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8501,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in a browser.")] = False,
+    host: Annotated[
+        list[str] | None, typer.Option(help="A name under which a team's proxy reaches the app (docs/app.md); repeat.")
+    ] = None,
     log: Annotated[Path | None, typer.Option(help="The gateway's log, for the page that watches it.")] = None,
 ) -> None:
-    """Show boards, comparisons, samples and runs in the browser, on this machine only."""
+    """Show boards, comparisons, samples, runs and the annotators' pages in the browser, on this machine only."""
     from harness.cli.web import serve
 
-    serve(runs, leaderboards, task or [], port, browser, log)
+    serve(runs, leaderboards, task or [], port, browser, host or [], log)
 
 
 @app.command("serve")

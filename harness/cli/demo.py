@@ -16,15 +16,17 @@ from harness.types import Task
 def run_demo(folder: Path, full: bool) -> None:
     """Carry out the plan `demo` in `folder`, print its board, write its report. What exists is not made again.
 
-    `full` adds a local judge beside the checks.
+    `full` adds a local judge beside the checks, and packages, serves and loads the best checkpoint.
     """
     carry_out(experiments() / "demo.yaml", folder, None)
     report.write(folder, folder / "report")
+    task: Task = loader.load("ds-trace-demo")
     if full:
+        from harness.cli.demo_deploy import deploy
         from harness.cli.local_judge import judge_demo
 
         judge_demo(folder)
-    task: Task = loader.load("ds-trace-demo")
+        deploy(folder, task)
     print(show.render(board.from_folder(task, folder / "runs"), "text"))
     print(
         f"report: {folder / 'report' / 'report.html'}; the board again: easyds board --task {task.name} "

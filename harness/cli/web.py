@@ -14,7 +14,13 @@ from harness.errors import EnvironmentProblem
 
 
 def serve(
-    runs: Path, leaderboards: Path, task_files: Sequence[str], port: int, browser: bool, log: Path | None
+    runs: Path,
+    leaderboards: Path,
+    task_files: Sequence[str],
+    port: int,
+    browser: bool,
+    hosts: Sequence[str] = (),
+    log: Path | None = None,
 ) -> None:
     """Serve until interrupted. Raises EnvironmentProblem if the extra `app` is missing or the server ends in error,
     UsageError for a task file that cannot be read."""
@@ -28,6 +34,7 @@ def serve(
         place["LOG"] = str(log.resolve())
     environment = {**os.environ, **{f"EASYDS_APP_{name}": value for name, value in place.items()}}
     command = [sys.executable, "-m", "app", "--port", str(port), *(["--browser"] if browser else [])]
+    command += [part for host in hosts for part in ("--host", host)]
     try:
         code = subprocess.run(command, env=environment).returncode
     except KeyboardInterrupt:  # the server got it as well and has ended

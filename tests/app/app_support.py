@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from harness import models, run, task
 
 ENTRY = Path(__file__).resolve().parents[2] / "app" / "streamlit_app.py"
-PAGES = ("overview", "compare", "samples", "runs")
+PAGES = ("overview", "compare", "head_to_head", "slices", "samples", "runs")
 EXPERIMENT = ("versus", "pareto", "training")
 """Pages about an experiment's report."""
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from app_support import ENTRY, HOSTILE, HOSTILE_NAME, Open, execute, write_report
+from lead_support import Page, Team, at_work, sign_in
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 from support import item_row, make_task
+
+
+@pytest.fixture(autouse=True)
+def loopback() -> Iterator[None]:
+    """The server's address, as `app/.streamlit/config.toml` has it for the real one."""
+    before = config.get_option("server.address")
+    config.set_option("server.address", "127.0.0.1")
+    yield
+    config.set_option("server.address", before)
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +76,35 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
         return at if page == "overview" else at.switch_page(f"app_pages/{page}.py").run()
 
     return open_page
+
+
+@pytest.fixture(scope="session")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Team:
+    """A team whose votes are in; for tests that only look."""
+    return at_work(tmp_path_factory.mktemp("settled"))
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    """The same, for tests that write."""
+    return at_work(tmp_path)
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Page:
+    """`page(team, name, lang, who=…, **query)`: that page, run once; as the local person, or as `who` signed in."""
+
+    def opened(team: Team, name: str, lang: str = "en", who: str | None = None, **query: str) -> AppTest:
+        monkeypatch.setenv("EASYDS_DB_URL", f"sqlite:///{team.database}")
+        monkeypatch.setenv("EASYDS_APP_RUNS", str(team.place[0]))
+        monkeypatch.setenv("EASYDS_APP_TASK", str(team.place[1]))
+        monkeypatch.setenv("EASYDS_APP_LEADERBOARDS", str(tmp_path / "leaderboards"))
+        at = AppTest.from_file(ENTRY, default_timeout=60)
+        if who is not None:
+            sign_in(at, who)
+        at.query_params["lang"] = lang
+        for key, value in query.items():
+            at.query_params[key] = value
+        return at.run().switch_page(f"app_pages/{name}.py").run()
+
+    return opened

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from app_support import ENTRY, HOSTILE, words_of
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import TextInput
 from support import item_row, make_task
 
 from app.components.words import catalogue
@@ -50,6 +51,11 @@ def votes(kind: str = "first") -> list[annotate.Past]:
 
 def button(at: AppTest, key: str, lang: str = "en") -> object:
     return next(one for one in at.button if one.label == catalogue(lang)[key])
+
+
+def typed(at: AppTest, name: str) -> TextInput:
+    """The line of text of that name on the form."""
+    return next(one for one in at.text_input if str(one.key).endswith(f" {name}"))
 
 
 def fill(at: AppTest, label: int = 0) -> None:
@@ -97,20 +103,20 @@ def test_what_was_typed_is_there_after_a_reload(desk: Desk) -> None:
     first = at.radio[0]
     chosen = _options(first.key)[1]
     first.set_value(chosen)
-    at.text_area[0].set_value("half a thought")
+    typed(at, "note").set_value("half a thought")
     at.run()
     again = AppTest.from_file(ENTRY, default_timeout=60)
     again.query_params["lang"] = "en"
     again.run().switch_page("app_pages/rate.py").run()
     assert again.radio[0].value == chosen
-    assert again.text_area[0].value == "half a thought"
+    assert typed(again, "note").value == "half a thought"
 
 
 @pytest.mark.parametrize("verdict", ["left", "right", "tie", "both_bad"])
 def test_a_verdict_is_one_click_and_can_be_taken_back(desk: Desk, verdict: str) -> None:
     at = desk("compare")
     at.radio[0].set_value(2)
-    at.text_area[0].set_value("because")
+    typed(at, "why").set_value("because")
     at.run()
     button(at, f"work.verdict.{verdict}").click()  # type: ignore[attr-defined]
     at.run()
@@ -122,7 +128,7 @@ def test_a_verdict_is_one_click_and_can_be_taken_back(desk: Desk, verdict: str) 
     button(at, "work.undo").click()  # type: ignore[attr-defined]
     at.run()
     assert votes() == []
-    assert at.text_area[0].value == "because"
+    assert typed(at, "why").value == "because"
 
 
 def test_until_there_is_nothing_left(desk: Desk) -> None:

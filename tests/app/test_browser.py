@@ -28,17 +28,19 @@ Place = tuple[Path, Path]
 SIZES = {"desktop": {"width": 1380, "height": 900}, "phone": {"width": 390, "height": 844}}
 PATIENCE = 120_000
 """Milliseconds that a page may take on a machine that has other things to do."""
+TOO_WIDE = "[document.documentElement, document.querySelector('[data-testid=stMain]')]"
+TOO_WIDE += ".some(one => one.scrollWidth > one.clientWidth + 1)"
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
 @contextmanager
-def served(place: Place) -> Iterator[tuple[str, int]]:
+def served(place: Place, *more: str) -> Iterator[tuple[str, int]]:
     """`easyds app` as a process of its own: its address and process id."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     boards = place[0].parent / "leaderboards"  # not the project's own
-    arguments = ("app", "--runs", place[0], "--task", place[1], "--leaderboards", boards, "--port", str(port))
+    arguments = ("app", "--runs", place[0], "--task", place[1], "--leaderboards", boards, "--port", str(port), *more)
     process = subprocess.Popen(command(*arguments), start_new_session=True)
     try:
         for _ in range(600):
@@ -132,16 +134,12 @@ def test_every_page_fits(chromium: Browser, address: str, shown: Place, size: st
             page = seen.open("" if name == "overview" else name + query.get(name, ""))
             assert page.locator("h1").inner_text() == catalogue(lang)[f"page.{name}"]
             assert page.locator("[data-testid=stException]").count() == 0
-            too_wide = page.evaluate(
-                "[document.documentElement, document.querySelector('[data-testid=stMain]')]"
-                ".some(one => one.scrollWidth > one.clientWidth + 1)"
-            )
-            assert not too_wide, f"{name} scrolls sideways"
+            assert not page.evaluate(TOO_WIDE), f"{name} scrolls sideways"
             shade = page.evaluate(
                 "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor.match(/\\d+/)[0]"
             )
             assert (int(shade) < 128) == (scheme == "dark")
-            if name in ("overview", "compare", *EXPERIMENT):
+            if name in ("overview", "compare", "head_to_head", "slices", *EXPERIMENT):
                 page.wait_for_selector("[data-testid=stVegaLiteChart] svg.marks", timeout=PATIENCE)
         assert seen.foreign == []
         assert seen.problems == []
@@ -154,6 +152,8 @@ def test_hostile_text_stays_text(chromium: Browser, hostile: Place) -> None:
     paths = {
         "overview": "",
         "compare": f"compare?systems={first}&systems={second}&of=rouge_l",
+        "head_to_head": f"head_to_head?of_systems={first}&of_systems={second}&of=rouge_l",
+        "slices": "slices?of=rouge_l",
         "samples": f"samples?a={first}&b={second}",
         "runs": f"runs?run={first}&against={second}",
         "versus": "versus",
@@ -165,7 +165,7 @@ def test_hostile_text_stays_text(chromium: Browser, hostile: Place) -> None:
             if name in ("samples", "versus"):
                 page.locator("[data-testid=stExpander] summary").click()
                 assert page.get_by_text("<script>fetch(").count() > 1
-            if name == "compare":
+            if name in ("compare", "head_to_head", "slices"):
                 page.wait_for_selector("[data-testid=stVegaLiteChart] svg.marks", timeout=PATIENCE)
             for chart in page.locator("[data-testid=stVegaLiteChart] svg.marks").all():
                 box = chart.bounding_box()
@@ -226,6 +226,25 @@ def test_only_this_machine_is_served(shown: Place) -> None:
         }
         assert _get(port, "/_stcore/stream", f"127.0.0.1:{port}", upgrade).status == 101
         assert _get(port, "/_stcore/stream", "evil.example", upgrade).status == 403
+
+
+def test_a_proxys_name_is_served_when_it_is_given(shown: Place) -> None:
+    """`--host`: that name too, from its own pages; no other."""
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    with served(shown, "--host", "bench.example") as (address, _):
+        port = int(address.rsplit(":", 1)[1])
+        for host, origin, status in (
+            ("bench.example", "https://bench.example", 101),
+            ("127.0.0.1", f"http://127.0.0.1:{port}", 101),
+            ("bench.example", "https://evil.example", 403),
+            ("evil.example", "https://evil.example", 403),
+        ):
+            assert _get(port, "/_stcore/stream", host, {**upgrade, "Origin": origin}).status == status, (host, origin)
 
 
 def _get(port: int, path: str, host: str, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:

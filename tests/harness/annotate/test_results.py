@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from annotate_support import LABELS, Office, record_texts, said, speaker
+from annotate_support import LABELS, OPEN, Office, record_texts, said, speaker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -65,6 +65,87 @@ def test_database_export_and_board_credit_whom_the_person_meant(
     ]
     left = annotate.by_people(store, "compare").left
     assert (left.value if left else None) == (pytest.approx(clicked.count("left") / len(clicked)) if clicked else None)
+    store.close()
+
+
+@given(
+    wishes=st.tuples(WISHES, WISHES),
+    runs_turned=st.booleans(),
+    doubts=st.sets(st.integers(0, 11)),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+def test_two_people_any_order_of_runs_repeats_and_second_thoughts(
+    lesson: Task,
+    runs: Path,
+    tmp_path: Path,
+    wishes: tuple[list[str], list[str]],
+    runs_turned: bool,
+    doubts: set[int],
+    seed: int,
+) -> None:
+    """A7: which run was named first, a repeat with its sides swapped, or a vote that was given anew moves no credit."""
+    found = find_runs(runs) or [record_texts(runs, lesson, name) for name in ("good", "poor")]
+    store = annotate.open_store(tmp_path / f"{uuid4()}.db")
+    lead = annotate.operator(store, "lead").id
+    options = annotate.Settings(overlap=2, seed=seed, qualify=None, attention=0, gold=0, repeat=4)
+    annotate.create(store, lead, "compare", "compare", lesson, found[::-1] if runs_turned else found, options)
+    office = Office(store, lesson, runs, "compare", lead, None)  # type: ignore[arg-type]
+    for name, mine in zip(("ann", "ben"), wishes, strict=True):
+        person, sides = office.hire(name), dict[int, str]()
+        while (shown := office.next(person)) is not None:
+            item = number(shown)
+            if item in sides:
+                assert sides[item] != shown.left, "a repeat swaps the sides"
+            sides[item] = shown.left
+            if item in doubts:
+                office.submit(person, shown, "left")
+                shown = annotate.undo(store, person, "compare")
+            office.submit(person, shown, mine[item])
+    both = list(zip(*wishes, strict=True))
+    (duel,) = annotate.by_people(store, "compare").duels
+    every = [*wishes[0], *wishes[1]]
+    assert (duel.a, duel.b, duel.n) == ("good", "poor", 24)
+    assert [duel.wins, duel.losses, duel.ties, duel.both_bad] == [
+        every.count(one) for one in ("good", "poor", "tie", "both_bad")
+    ]
+    pairs = annotate.export(store, lead, "compare", "dpo").rows
+    assert {row["item"]["id"]: speaker(row["chosen"][0]["content"]) for row in pairs} == {
+        f"item-{place}": one for place, (one, other) in enumerate(both) if one == other and one in ("good", "poor")
+    }
+    store.close()
+
+
+@given(
+    marks=st.lists(st.integers(1, 5), min_size=24, max_size=24),
+    runs_turned=st.booleans(),
+    doubts=st.sets(st.integers(0, 23)),
+)
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+def test_published_scores_credit_the_text_that_was_rated(
+    lesson: Task, runs: Path, tmp_path: Path, marks: list[int], runs_turned: bool, doubts: set[int]
+) -> None:
+    """A7: satisfaction and labels stand in the run whose text was on the screen, whichever run was named first."""
+    found = find_runs(runs) or [record_texts(runs, lesson, name, values=lambda *_: GOOD) for name in ("good", "poor")]
+    store = annotate.open_store(tmp_path / f"{uuid4()}.db")
+    lead = annotate.operator(store, "lead").id
+    options = annotate.Settings(**{**OPEN, "repeat": 5}, overlap=1)
+    annotate.create(store, lead, "rate", "rate", lesson, found[::-1] if runs_turned else found, options)
+    office = Office(store, lesson, runs, "rate", lead, None)  # type: ignore[arg-type]
+    while (shown := office.next(lead)) is not None:
+        place = number(shown) + 12 * (speaker(shown.left) == "poor")
+        if place in doubts:
+            office.submit(lead, shown, satisfaction=6 - marks[place], D3="partial")
+            shown = annotate.undo(store, lead, "rate")
+        office.submit(lead, shown, satisfaction=marks[place], D3="yes" if marks[place] > 2 else "no")
+    annotate.publish(store, lead, lesson, found)
+    rows = {row.system: row for row in board.from_folder(lesson, runs).rows}
+    for system, mine in (("good", marks[:12]), ("poor", marks[12:])):
+        (run,) = [run for run in found if run.manifest["system"] == system]
+        published = {(one.item, one.criterion): one.value for one in run.people()}
+        assert [published[f"item-{place}", "satisfaction"] for place in range(12)] == mine
+        assert [published[f"item-{place}", "D3"] for place in range(12)] == [2.0 * (mark > 2) for mark in mine]
+        assert rows[system].metrics["satisfaction"].value == pytest.approx(sum(mine) / 12)
     store.close()
 
 
@@ -128,6 +209,34 @@ def test_head_to_head_counts_ties_strengths_and_the_left_side(desk: Desk) -> Non
     assert duel.controlled is not None
     assert (duel.n, duel.rate.value) == (12, 0.5)
     assert table.n == 36
+
+
+def test_a_pair_turned_is_the_pair_named_the_other_way_round() -> None:
+    verdicts = ["x", "x", "y", "tie", "x", "both_bad"]
+    asked = [Outcome("a", "b", one, f"c{n % 3}", 3 * n - 5) for n, one in enumerate(verdicts)]
+    swapped = {"x": "y", "y": "x"}
+    answered = [Outcome("a", "b", swapped.get(one.verdict, one.verdict), one.cluster, -one.length_gap) for one in asked]
+    (duel,), (other,) = summary(asked, resamples=5).duels, summary(answered, resamples=5).duels
+    turned = duel.turned
+    assert (turned.a, turned.b, turned.wins, turned.losses) == ("b", "a", other.wins, other.losses) == ("b", "a", 1, 3)
+    assert turned.rate is not None
+    assert other.rate is not None
+    assert turned.controlled is not None
+    assert other.controlled is not None
+    for ours, theirs in ((turned.rate, other.rate), (turned.controlled, other.controlled)):
+        assert [ours.value, ours.low, ours.high] == pytest.approx([theirs.value, theirs.low, theirs.high], abs=1e-6)
+    assert turned.turned.rate is not None
+    assert duel.rate is not None
+    assert turned.turned.rate.value == pytest.approx(duel.rate.value)
+
+
+def test_votes_on_one_problem_give_no_strengths() -> None:
+    """Resampling one problem would draw the same table each time: an interval without width."""
+    found = summary([Outcome("a", "b", "x", "only", 0)] * 3, resamples=5)
+    assert found.strengths == ()
+    assert found.duels[0].rate is None
+    assert found.duels[0].turned.rate is None
+    assert found.wins == ((0, 3), (0, 0))
 
 
 def test_the_judge_has_a_table_of_the_same_form(lesson: Task, runs: Path) -> None:
