@@ -27,6 +27,10 @@ from harness.types import Response, Score
 
 SCHEMA_VERSION = 1
 RESPONSES, SCORES, MANIFEST = "responses.jsonl", "scores.jsonl", "manifest.json"
+JUDGEMENTS = "judgements.jsonl"
+"""Every paid reply of a judge, before anything is made of it"""
+LOAD = "load.json"
+"""What `easyds loadtest` measured of the served model; replaced as a whole"""
 PEOPLE = "people.jsonl"
 """What people said of the responses: derived from the annotation store, replaced as a whole"""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -35,6 +39,16 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def write_json(path: Path, value: Any) -> None:
     """`write_text` of `value` as JSON."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in `path`, None where there is no file. Raises EnvironmentProblem for a file that is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise EnvironmentProblem(f"{path} cannot be read as JSON ({error}). Restore it or delete it.") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from harness import measure
 from harness import task as tasks
 from harness.errors import Incomplete, UsageError
-from harness.record import Run, RunWriter, open_run
+from harness.record import JUDGEMENTS, Lines, Run, RunWriter, open_run, read_lines
 from harness.scorers import open_scorer
 from harness.types import Decoding, Failure, Item, Model, Recording, Request, Response, Score, Scorer, Task
 
@@ -24,15 +24,19 @@ UNSCORED_MOST = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be run: a task, its items (all, or the first `limit`), and how text is generated."""
+    """What is to be run: a task, its items (all, or the first `limit`), and how text is generated.
+
+    `shard` (i, n) is the part of the requests that is asked here, every n-th from the i-th: the run is the same, unfinished.
+    """
 
     task: Task
     items: tuple[Item, ...]
     decoding: Decoding
     limit: int | None
+    shard: tuple[int, int] = (0, 1)
 
     @classmethod
-    def of(cls, task: Task, limit: int | None = None, **decoding: Any) -> Plan:
+    def of(cls, task: Task, limit: int | None = None, shard: tuple[int, int] = (0, 1), **decoding: Any) -> Plan:
         """The plan for `task`, with decoding settings other than None put in place of the task's own."""
         given = {name: value for name, value in decoding.items() if value is not None}
         settings = replace(task.decoding, **given)
@@ -40,11 +44,17 @@ class Plan:
             raise UsageError("--samples and --max-new-tokens must be at least 1.")
         if not (0 <= settings.temperature < math.inf and 0 < settings.top_p <= 1 and settings.top_k >= 0):
             raise UsageError("--temperature must be at least 0, --top-p above 0 and at most 1, top_k at least 0.")
-        return cls(task, tasks.limited(task.items, limit), settings, limit)
+        if not 0 <= shard[0] < shard[1]:
+            raise UsageError(f"--shard is i/n with i from 0 to n-1, not {shard[0]}/{shard[1]}.")
+        return cls(task, tasks.limited(task.items, limit), settings, limit, shard)
 
     def requests(self) -> list[Request]:
         prompts = [(item, tasks.prompt(self.task, item)) for item in self.items]
         return [Request(item, sample, prompt) for sample in range(self.decoding.samples) for item, prompt in prompts]
+
+    def mine(self) -> list[Request]:
+        """The requests of this plan's shard."""
+        return self.requests()[self.shard[0] :: self.shard[1]]
 
     def configuration(self, model: Model, system: str) -> dict[str, Any]:
         """All that makes this run the run it is; its digest is the run's key."""
@@ -81,9 +91,13 @@ def execute(
     if not label.strip() or label != label.encode(errors="replace").decode():
         raise UsageError("a system's name (--as) must have a visible character and be valid UTF-8.")
     judges = [open_scorer(spec) for spec in (scorers if scorers is not None else plan.task.scorers)]
-    with open_run(runs, name, label, plan.configuration(model, label), new=new) as run:
+    place, count = plan.shard
+    folder = label if count == 1 else f"{label}-{place}of{count}"
+    with open_run(runs, name, folder, plan.configuration(model, label), new=new) as run:
         if _is_done(run, judges):
             return Run(run.folder)
+        if count > 1:
+            run.update(shard=f"{place}/{count}")
         try:
             with recording(judges, run.folder) as recorders:
                 generate(run, plan, model, progress, recorders)
@@ -121,9 +135,10 @@ def _is_done(run: RunWriter, judges: Sequence[Scorer]) -> bool:
 def _finish(run: RunWriter) -> None:
     missing = run.manifest["requests"] - len(run.responses())
     problems = [problem for name, one in run.manifest.get("judges", {}).items() if (problem := _failing(name, one))]
-    run.update(
-        status="partial" if missing or problems else "complete", missing=missing, error="; ".join(problems) or None
-    )
+    status = "partial" if missing or problems else "complete"
+    run.update(status=status, missing=missing, error="; ".join(problems) or None)
+    if not missing:
+        run.update(shard=None)
 
 
 def _failing(judge: str, account: Mapping[str, Any]) -> str:
@@ -150,7 +165,7 @@ def generate(
         for response in before:
             judge.offer(items[response.item], response)
     have = {(response.item, response.sample) for response in before}
-    requests = plan.requests()
+    requests = plan.mine()
     todo = [request for request in requests if (request.item.id, request.sample) not in have]
     if not todo:
         return
@@ -162,7 +177,7 @@ def generate(
         status="started",
         environment={"versions": measure.versions(), "hardware": measure.hardware(), "commit": measure.git_commit()},
     )
-    tell = progress(len(requests), len(have)) if progress else None
+    tell = progress(len(requests), len(requests) - len(todo)) if progress else None
     failures: list[Failure] = []
     responses = tokens = 0
     generating = time.perf_counter()
@@ -233,13 +248,45 @@ def rescore(folder: Path, task: Task, specs: Sequence[Mapping[str, Any]] | None)
 
 def require_complete(run: Run) -> None:
     """Raises Incomplete if requests of `run` got no response, or too many responses no verdict of a judge."""
-    if run.manifest["status"] != "complete" and not run.manifest["missing"]:
+    if run.manifest["status"] == "complete" or awaited(run):
+        return
+    if not run.manifest["missing"]:
         raise Incomplete(f"run {run.id}: {run.manifest['error']}. The same command asks again for what failed.")
-    if run.manifest["status"] != "complete":
-        reasons = sorted({failure["reason"] for failure in run.manifest.get("failures", [])})
-        raise Incomplete(
-            f"run {run.id}: {run.manifest['missing']} of {run.manifest['requests']} requests got no response ({'; '.join(reasons)}). The same command asks for them again."
-        )
+    reasons = sorted({failure["reason"] for failure in run.manifest.get("failures", [])})
+    raise Incomplete(
+        f"run {run.id}: {run.manifest['missing']} of {run.manifest['requests']} requests got no response ({'; '.join(reasons)}). The same command asks for them again."
+    )
+
+
+def awaited(run: Run) -> bool:
+    """Whether all that a run lacks is for its other shards to answer."""
+    failed = run.manifest.get("failures") or run.manifest.get("error")
+    return bool(run.manifest.get("shard") and run.manifest.get("missing") and not failed)
+
+
+def join(folder: Path, other: Run, task: Task) -> Run:
+    """Take the responses of another shard of the run in `folder`, and score the whole by the task's scorers.
+
+    What judges of both were told is kept. Raises UsageError if `other` is another run, or the task has changed.
+    """
+    with RunWriter(folder) as run:
+        if run.manifest["configuration_digest"] != other.manifest["configuration_digest"]:
+            raise UsageError(f"{other.id} is no shard of run {run.id}: their configurations differ.")
+        have = {(one.item, one.sample) for one in run.responses()}
+        fresh = [one for one in other.responses() if (one.item, one.sample) not in have]
+        for response in fresh:
+            run.add_response(response)
+        run.flush()
+        if fresh and (told := list(read_lines(other.folder / JUDGEMENTS))):
+            journal = Lines(folder / JUDGEMENTS)
+            for row in told:
+                journal.append(row)
+            journal.close()
+        if fresh:
+            sessions = [*run.manifest.get("sessions", []), *other.manifest.get("sessions", [])]
+            failures = [*run.manifest.get("failures", []), *other.manifest.get("failures", [])]
+            run.update(sessions=sessions, failures=failures)
+    return rescore(folder, task, None)
 
 
 @dataclass(frozen=True, slots=True)

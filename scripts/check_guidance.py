@@ -52,6 +52,8 @@ ALIKE = {"prompt": 70.0, "reply": 80.0}
 SAME_STYLE = 60.0
 """Similarity from which the two references of an item are one text."""
 SURFACE, WORDS = 0.60, 0.65
+KINDS = ("fact", "diagnosis", "leak", "level", "language", "defect", "off", "other")
+"""Why the second reader rejected something"""
 PAIR_FIELDS = {"cluster", "language", "item", "prompt", "chosen", "rejected", "defect", "near_miss", "note"}
 
 
@@ -72,6 +74,8 @@ class Content:
     items: tuple[tuple[str, Item], ...]
     """(area of the file, item)"""
     pairs: tuple[tuple[str, Mapping[str, Any]], ...]
+    reading: tuple[tuple[str, Mapping[str, Any]], ...]
+    """(area, what the second reader rejected, or said of a screen's hit)"""
 
     @cached_property
     def points(self) -> dict[str, Any]:
@@ -101,14 +105,17 @@ def read(folder: Path) -> Content:
         if path.stat().st_size
         for item in read_items(path)
     ]
-    pairs = [
-        (path.stem, json.loads(line))
-        for path in sorted(folder.glob("preferences/*.jsonl"))
-        for line in path.read_text(encoding="utf-8").split("\n")
-        if line.strip()
-    ]
+    pairs, reading = (tuple(_rows(folder / name)) for name in ("preferences", "reading"))
     knowledge, catalogue = (paths.read_yaml(folder / f"{name}.yaml") for name in ("knowledge", "misconceptions"))
-    return Content(knowledge, catalogue, tuple(items), tuple(pairs))
+    return Content(knowledge, catalogue, tuple(items), pairs, reading)
+
+
+def _rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(area, row) of every line of the files of a folder."""
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            if line.strip():
+                yield path.stem, json.loads(line)
 
 
 def knowledge_map(content: Content) -> Iterator[Fault]:
@@ -259,6 +266,26 @@ def preferences(content: Content) -> Iterator[Fault]:
             yield Fault(area, f"{item.id}: its pairs must have different defects")
 
 
+def reading(content: Content) -> Iterator[Fault]:
+    """Every hit of a screen has the second reader's verdict; what was rejected was mended."""
+    names = {item.id for _, item in content.items}
+    judged = set()
+    for area, row in content.reading:
+        where = f"reading: {row.get('item')}, {row.get('field')}"
+        if row.get("item") not in names:
+            yield Fault(area, f"{where}: no such item")
+        elif "screen" in row:
+            judged.add(f"{row['item']}, {row['field']}: {row['screen']}")
+            if row.get("verdict") not in ("kept", "mended") or not row.get("why"):
+                yield Fault(area, f"{where}: a verdict is kept or mended, with its reason")
+        elif row.get("kind") not in KINDS or not row.get("why") or not isinstance(row.get("mended"), bool):
+            yield Fault(area, f"{where}: a rejection needs kind ({', '.join(KINDS)}), why and mended")
+    for area, item in content.items:
+        for hit in texts.screens([(area, item)]):
+            if hit not in judged:
+                yield Fault(area, f"{hit}: no reader's verdict in reading/{area}.jsonl")
+
+
 def claims(content: Content) -> Iterator[Fault]:
     """Every claim runs and holds."""
     places: dict[str, tuple[str, str]] = {}
@@ -329,6 +356,11 @@ def figures(content: Content) -> dict[str, Any]:
             area: f"{table[split, area, 'zh']}/{table[split, area, 'en']}" for area in content.knowledge["areas"]
         }
     found["claims"] = sum(len(item.claims) for _, item in content.items)
+    rejected = [row for _, row in content.reading if "screen" not in row]
+    found["second reading: rejected"] = dict(Counter(row["kind"] for row in rejected))
+    found["second reading: items with a rejection"] = len({row["item"] for row in rejected})
+    found["second reading: rejected and not mended"] = [row["item"] for row in rejected if not row["mended"]]
+    found["screens: verdicts"] = dict(Counter(row["verdict"] for _, row in content.reading if "screen" in row))
     found["pairs"] = dict(Counter(row["language"] for _, row in content.pairs))
     found["defects"] = dict(Counter(row["defect"] for _, row in content.pairs))
     return found | texts.pair_figures(content.pairs)
@@ -337,7 +369,7 @@ def figures(content: Content) -> dict[str, Any]:
 def report(folder: Path, areas: Iterable[str] = ()) -> tuple[list[Fault], list[str], dict[str, Any]]:
     """Faults (of these areas and of the whole set), what is missing to the declared size, figures."""
     content = read(folder)
-    checks = (knowledge_map, catalogue, items, clusters, files(folder), preferences, claims)
+    checks = (knowledge_map, catalogue, items, clusters, files(folder), preferences, reading, claims)
     found = [fault for check in checks for fault in check(content)]
     seen = figures(content)
     for kind, alike, one, two in near_duplicates(content):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from rapidfuzz import fuzz, process
 
+from harness.scorers.authored import leaks, squeezed
 from harness.scorers.checks import LONG, well_formed
 from harness.scorers.evidence import Reading
 from harness.scorers.numerals import normalise
@@ -44,19 +45,6 @@ def in_language(text: str, language: str) -> bool:
     plain = _CODE.sub("", text)
     han = bool(re.search(r"[\u4e00-\u9fff]", plain))
     return not han if language == "en" else han or not re.search(r"[A-Za-z]{4,}", plain)
-
-
-def squeezed(text: str) -> str:
-    """A text without case, width and spaces, so that a formula is found however it is set."""
-    return re.sub(r"[\s`*]+", "", normalise(text))
-
-
-def leaks(item: Item, text: str) -> list[str]:
-    """Withheld strings of the item that a text contains and the dialogue does not (below hint level 3). A proof."""
-    said = squeezed("\n".join(turn.content for turn in item.messages))
-    told = squeezed(text)
-    hidden = [squeezed(part) for part in (*item.meta.get("withheld", ()), item.answer)]
-    return [] if item.hint_level == 3 else [part for part in hidden if part in told and part not in said]
 
 
 def reference_faults(item: Item, same: float) -> Iterator[str]:

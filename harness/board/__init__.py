@@ -3,7 +3,7 @@
 from harness.board.compare import Comparison, Contestant, compare, comparison_json, contestants
 from harness.board.gates import conditions, gate, gate_all
 from harness.board.metric import RATES, Frame, Metric, metrics, rate, rubric_values
-from harness.board.publish import merge, publish_runs
+from harness.board.publish import Merged, merge, publish_runs
 from harness.board.rows import HEADLINE, TARGETS, UNRANKED, Board, Row, build, from_folder
 from harness.board.slices import FEW, Slice, slices
 from harness.board.table import Table, read
@@ -18,6 +18,7 @@ __all__ = [
     "Comparison",
     "Contestant",
     "Frame",
+    "Merged",
     "Metric",
     "Row",
     "Slice",

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.board.table import Bools, Ints, Table, of_scores
 from harness.errors import UsageError
-from harness.record import Run
+from harness.record import LOAD, Run, read_json
 from harness.stats.correction import PredictionPowered, prediction_powered_mean, rogan_gladen
 from harness.stats.intervals import Floats, cluster_codes, clustered_error, clustered_table
 from harness.stats.quantiles import quantile
@@ -19,6 +19,13 @@ from harness.types import Rubric, Task
 
 CORRECTED = ("guidance_accuracy", "teaching_relevance", "gold_score")
 """Metrics of a run's own scores that people's labels correct; all lie between 0 and 1"""
+SERVED = {
+    "queries_per_s": "requests_per_s",
+    "goodput_per_s": "goodput_per_s",
+    "served_first_token_p50_s": "first_token_p50_s",
+    "served_latency_p95_s": "latency_p95_s",
+}
+"""Metrics of a load test, and their names in its record"""
 FULL = ("D1", "D2", "D3", "D5")
 
 
@@ -164,7 +171,7 @@ def metrics(run: Run, table: Table, frame: Frame, rubric: Rubric) -> tuple[dict[
         summaries = _summaries(frame, means, rates, rates=set(means) - {"gold_score"})
         found |= {f"{name}@{source.partition('@')[0]}": one for name, one in summaries.items()}
     found |= _people(run, frame, rubric, per_item | {name: criteria[name] for name in gates})
-    return found | _costs(table) | _throughput(run.manifest), per_item
+    return found | _costs(table) | _throughput(run.manifest) | _load(run), per_item
 
 
 def _people(run: Run, frame: Frame, rubric: Rubric, per_item: Mapping[str, Floats]) -> dict[str, Metric]:
@@ -295,4 +302,18 @@ def _throughput(manifest: Mapping[str, Any]) -> dict[str, Metric]:
     if manifest["identity"].get("provider") == "hf":  # elsewhere the model is in another process
         peaks = [one["peak_memory_bytes"].get("device", one["peak_memory_bytes"]["host"]) for one in sessions]
         found["peak_memory_bytes"] = Metric(float(max(peaks)), None, None, len(peaks))
+    return found
+
+
+def _load(run: Run) -> dict[str, Metric]:
+    """What the model carried when it was served (`easyds loadtest --run`), at its best level of load."""
+    record = read_json(run.folder / LOAD) or {}
+    figures = (record.get("best") or {}).get("figures", {})
+    found = {
+        name: Metric(one["value"], one.get("low"), one.get("high"), int(one["n"]))
+        for name, key in SERVED.items()
+        if (one := figures.get(key))
+    }
+    if memory := record.get("server_memory_bytes"):
+        found["serving_memory_bytes"] = Metric(float(memory), None, None, 1)
     return found

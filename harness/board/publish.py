@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.board import trust
@@ -14,7 +15,7 @@ from harness.board.table import is_judge, read
 from harness.digest import digest, file_digest
 from harness.errors import EasyDSError, UsageError
 from harness.paths import safe_name
-from harness.record import MANIFEST, PEOPLE, RESPONSES, SCORES, Run, read_lines, scan, write_json
+from harness.record import LOAD, MANIFEST, PEOPLE, RESPONSES, SCORES, Run, read_json, read_lines, scan, write_json
 from harness.types import Task
 
 
@@ -75,6 +76,9 @@ def _pack(run: Run, target: Path) -> bool:
         if not (target / name).exists() or (target / name).read_bytes() != packed:
             (target / name).write_bytes(packed)
             changed = True
+    if (load := read_json(run.folder / LOAD)) is not None and read_json(target / LOAD) != load:
+        write_json(target / LOAD, load)
+        changed = True
     manifest = {**run.manifest, "model": without_place(run.manifest["model"])}
     if not (target / MANIFEST).exists() or Run(target).manifest != manifest:
         write_json(target / MANIFEST, manifest)
@@ -92,11 +96,21 @@ def without_place(model: str) -> str:
     return found[1] + "./" + "/".join(Path(found[2]).parts[-2:]) if found else model
 
 
-def merge(source: Path, root: Path) -> tuple[list[str], list[str]]:
-    """Copy the runs of folder `source` into `root`: names of those copied, and of those that were there already.
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Names of the runs that were copied, that were there already, and shards: (the run they belong to, the shard)."""
 
-    A run with the same name and the same content is left as it is. Raises UsageError if one has the same name and
-    other content, or cannot be read; then nothing was copied.
+    copied: list[str]
+    known: list[str]
+    shards: list[tuple[Path, Run]]
+
+
+def merge(source: Path, root: Path) -> Merged:
+    """Copy the runs of folder `source` into `root`.
+
+    A run with the same name and the same content is left as it is. A shard of a run whose other shard is in `root` is not
+    copied but named: `run.join` takes it in. Raises UsageError if a run has the same name and other content, or cannot be
+    read; then nothing was copied.
     """
     runs, unreadable = scan(source)
     if unreadable:
@@ -106,17 +120,43 @@ def merge(source: Path, root: Path) -> tuple[list[str], list[str]]:
     fresh = [run for run in runs if not (root / safe_name(run.id, "run name")).exists()]
     known = [run for run in runs if run not in fresh]
     for run in known:
-        if content(run.folder) != content(root / run.id):
+        if content(run.folder) != content(root / run.id) and not _holds(Run(root / run.id), run):
             raise UsageError(
                 f"run {run.id} exists in {root} with other content. Rename one of the two folders; nothing was copied."
             )
     root.mkdir(parents=True, exist_ok=True)
+    copied, shards = [], []
     for run in fresh:
+        if whole := _whole(run, root):
+            if _holds(whole, run):
+                known.append(run)
+            else:
+                shards.append((whole.folder, run))
+            continue
         temporary = root / f".{run.id}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(run.folder, temporary, ignore=shutil.ignore_patterns(".lock"))
         temporary.rename(root / run.id)
-    return [run.id for run in fresh], [run.id for run in known]
+        copied.append(run.id)
+    return Merged(copied, [run.id for run in known], shards)
+
+
+def _whole(shard: Run, root: Path) -> Run | None:
+    """The run in `root` that a shard is a part of."""
+    if not shard.manifest.get("shard"):
+        return None
+    key = shard.manifest["configuration_digest"]
+    same = [run for run in scan(root)[0] if run.manifest["configuration_digest"] == key]
+    return next((run for run in same if run.manifest.get("shard") or _holds(run, shard)), None)
+
+
+def _holds(whole: Run, shard: Run) -> bool:
+    """Whether a run has all responses of a shard of it."""
+    if not shard.manifest.get("shard"):
+        return False
+    return {(one.item, one.sample, one.text) for one in shard.responses()} <= {
+        (one.item, one.sample, one.text) for one in whole.responses()
+    }
 
 
 def content(folder: Path) -> str:

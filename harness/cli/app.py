@@ -10,6 +10,7 @@ import typer
 
 from harness.cli.annotate import commands as annotate_commands
 from harness.cli.data import app as data_commands
+from harness.cli.deploy import loadtest, package
 from harness.cli.judge import commands as judge_commands
 
 app = typer.Typer(
@@ -27,6 +28,8 @@ app.add_typer(experiments, name="experiment")
 app.add_typer(annotate_commands, name="annotate")
 app.add_typer(data_commands, name="data")
 app.add_typer(judge_commands, name="judge")
+app.command()(package)
+app.command()(loadtest)
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the run folders.")]
 TaskName = Annotated[str, typer.Option("--task", "-t", help="A task's name ('easyds tasks') or its YAML file.")]
@@ -240,6 +243,9 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda (hf).")] = "auto",
     base_url: Annotated[str | None, typer.Option(help="Endpoint of an OpenAI-compatible server (openai).")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at once (openai).")] = 8,
+    shard: Annotated[
+        str | None, typer.Option(help="i/n: only every n-th request from the i-th; 'easyds merge' joins.")
+    ] = None,
     scorer: Scorers = None,
     system: Annotated[str | None, typer.Option("--as", help="Name on the board; the model's name by default.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
@@ -269,7 +275,7 @@ def run(
         "samples": samples,
         "seed": seed,
     }
-    plan = runner.Plan.of(loader.load(task), limit, **decoding)
+    plan = runner.Plan.of(loader.load(task), limit, _shard(shard), **decoding)
     options = models.Options(batch_size, dtype, device, base_url, concurrency)
     specs = None if scorer is None else [scorers.parse(one) for one in scorer]
     bars = board.conditions(fail_under or [])
@@ -288,6 +294,15 @@ def run(
         board.read(one)  # refuses two sources for one criterion, which a board only lists
     for row in result.rows:
         board.gate(row, bars)
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    from harness.errors import UsageError
+
+    place, _, count = (text or "0/1").partition("/")
+    if not (place.isdecimal() and count.isdecimal()):
+        raise UsageError(f"--shard is i/n with i from 0 to n-1 (0/2 and 1/2), not '{text}'.")
+    return int(place), int(count)
 
 
 def _run_one(
@@ -489,13 +504,25 @@ def _observed(task: str, runs: Path, names: list[str], metric: str) -> Any:
 @app.command()
 def merge(
     source: Annotated[Path, typer.Argument(help="A folder of run folders, brought from another machine.")],
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="The task of shards, if it is a file of your own.")
+    ] = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Copy runs from another machine. The same run is left as it is; one of the same name with other content is refused."""
+    """Copy runs from another machine, and join shards. The same run is left as it is; one of the same name with other
+    content is refused."""
     from harness import board
+    from harness import run as runner
+    from harness import task as loader
 
-    copied, known = board.merge(source, runs)
-    print(f"{len(copied)} runs copied to {runs}, {len(known)} there already", file=sys.stderr)
+    merged = board.merge(source, runs)
+    print(f"{len(merged.copied)} runs copied to {runs}, {len(merged.known)} there already", file=sys.stderr)
+    for folder, shard in merged.shards:
+        name = shard.manifest["task"]["name"]
+        whole = runner.join(folder, shard, loader.load(task or name))
+        missing = whole.manifest["missing"]
+        rest = f"{missing} requests are still missing" if missing else "it is complete"
+        print(f"shard {shard.manifest['shard']} joined to run {whole.id}: {rest}", file=sys.stderr)
 
 
 @app.command()

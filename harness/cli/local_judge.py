@@ -17,7 +17,7 @@ from harness.cli.watch import Follow
 from harness.experiment import data
 from harness.experiment.execute import MADE
 from harness.paths import read_yaml
-from harness.record import Run, read_lines
+from harness.record import Run, read_lines, write_text
 
 SETTINGS = Path(__file__).with_name("local_judge.yaml")
 CHECKPOINT = "checkpoint"
@@ -60,7 +60,7 @@ def train(settings: Mapping[str, Any], folder: Path) -> Path:
     for name, whole in (("copies", False), ("recalls", True)):
         if not (path := place / f"{name}.jsonl").exists():
             rows = lessons.copies(read_lines(made), whole)
-            path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+            write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     checkpoint = ""
     for name, given in settings["stages"].items():
         spec = {key: value for key, value in given.items() if key != "stage"}

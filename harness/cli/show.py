@@ -21,6 +21,7 @@ TITLES = {
     "gold_score": "gold",
     "guidance_accuracy_corrected": "accuracy, corrected",
     "satisfaction": "satisfaction",
+    "screens": "screens",
     "rouge_l": "ROUGE-L",
     "chrf": "chrF",
     "bleu": "BLEU",
@@ -30,8 +31,11 @@ TITLES = {
     "latency_p50_s": "p50 s",
     "latency_p95_s": "p95 s",
     "tokens_per_s": "tok/s",
-    "queries_per_s": "QPS",
     "peak_memory_bytes": "peak GB",
+    "queries_per_s": "QPS",
+    "goodput_per_s": "under 1 s /s",
+    "served_latency_p95_s": "served p95 s",
+    "serving_memory_bytes": "served GB",
 }
 """Columns of the table, in order; a board's other metrics stand in json and csv."""
 

@@ -58,7 +58,7 @@ def folders(name: str) -> Folders:
         _check(folder, "config.json")
         return Folders(folder, None, folder)
     _check(folder, "adapter_config.json")
-    base_name = _read_config(config).get("base_model_name_or_path") or ""
+    base_name = read_config(config).get("base_model_name_or_path") or ""
     base = _find_base(folder, base_name)
     _check(base, "config.json")
     return Folders(base, folder, folder if (folder / "tokenizer_config.json").exists() else base)
@@ -88,7 +88,7 @@ def _check(folder: Path, config_name: str) -> None:
             f"{folder} has no *.safetensors weights. The download or the training may not have finished."
         )
     for one in (config, folder / "tokenizer_config.json"):
-        if one.exists() and "auto_map" in _read_config(one):
+        if one.exists() and "auto_map" in read_config(one):
             raise EnvironmentProblem(
                 f"{folder} wants to run its own code (auto_map in {one.name}), which is never allowed. Use a model whose architecture transformers knows."
             )
@@ -97,10 +97,10 @@ def _check(folder: Path, config_name: str) -> None:
 def is_oracle(folder: Path) -> bool:
     """Whether the trainer marked the checkpoint as an oracle arm: `easyds.json` with "oracle": true."""
     path = folder / MARK
-    return path.exists() and _read_config(path).get("oracle") is True
+    return path.exists() and read_config(path).get("oracle") is True
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -25,6 +25,7 @@ from harness.models.checkpoint import MARK as MARK
 from harness.models.checkpoint import Folders as Folders
 from harness.models.checkpoint import folders as folders
 from harness.models.checkpoint import is_oracle as is_oracle
+from harness.models.checkpoint import read_config
 from harness.models.engine import Row, generate
 from harness.types import Decoding, Failure, Message, Model, Request, Response
 
@@ -149,6 +150,10 @@ def load_base(folder: Path, dtype: torch.dtype, device: str, **settings: Any) ->
     `settings` go to from_pretrained; a quantised model (`quantization_config`) is put on its device by its loader.
     """
     load: Any = AutoModelForCausalLM.from_pretrained
+    if "quantization_config" in read_config(folder / "config.json"):
+        from harness.models import w8a8
+
+        w8a8.install()
     try:
         model, info = load(
             folder,

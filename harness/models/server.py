@@ -31,6 +31,8 @@ PACKAGE = "package.json"
 _MAIN = """
 import sys, torch
 from transformers.cli.transformers import main
+from harness.models import w8a8
+w8a8.install()
 sys.argv += ["--device", "cuda" if torch.cuda.is_available() else "cpu"]
 main()
 """

@@ -12,6 +12,7 @@ from harness.types import Scorer
 
 SCORERS = {
     "trace": "harness.scorers.checks:TraceChecks",
+    "authored": "harness.scorers.authored:Authored",
     "rouge_l": "harness.scorers.reference:rouge_l_scorer",
     "chrf": "harness.scorers.reference:chrf_scorer",
     "bleu": "harness.scorers.reference:bleu_scorer",

@@ -1,6 +1,6 @@
 """The LLM judge: what it is asked (`prompt`), how (`desk`), what its answer says (`verdict`), as a scorer (`scorer`),
 between two replies (`duel`), and under attack (`attack`)."""
 
-from harness.scorers.judge.scorer import JUDGEMENTS, Judge
+from harness.scorers.judge.scorer import Judge
 
-__all__ = ["JUDGEMENTS", "Judge"]
+__all__ = ["Judge"]

@@ -18,6 +18,7 @@ from harness import rubric as rubrics
 from harness.digest import digest
 from harness.errors import UsageError
 from harness.paths import safe_name, slug
+from harness.record import JUDGEMENTS
 from harness.rubric import NOT_APPLICABLE
 from harness.scorers.judge import prompt
 from harness.scorers.judge.desk import Answer, Desk, Endpoint, public_name
@@ -27,8 +28,6 @@ from harness.types import Item, Response, Score
 
 if TYPE_CHECKING:
     from harness.models.server import Server
-
-JUDGEMENTS = "judgements.jsonl"
 
 
 class Judge:

@@ -403,7 +403,7 @@ def test_a_published_board_keeps_what_people_said(
     packed = tmp_path / "packed"
     board.publish_runs(lesson, find_runs(runs), packed)
     assert board.from_folder(lesson, packed).digest == board.from_folder(lesson, runs).digest
-    copied, _ = board.merge(runs, tmp_path / "elsewhere")
+    copied = board.merge(runs, tmp_path / "elsewhere").copied
     assert len(copied) == 1
     (tmp_path / "elsewhere" / copied[0] / "people.jsonl").unlink()
     assert board.merge(runs, tmp_path / "elsewhere") == ([], copied), "the same run, whatever people have said since"

@@ -12,6 +12,7 @@ import pytest
 from support import BAD, GOOD, SOME, record
 
 from harness import board, task
+from harness.board import Merged
 from harness.cli import show
 from harness.cli.publish import publish
 from harness.errors import UsageError
@@ -140,10 +141,10 @@ def test_shipped_boards_are_rebuilt_byte_for_byte() -> None:
 
 def test_merge_copies_what_is_new_and_leaves_what_is_the_same(small: Task, several: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    assert board.merge(several, root) == ([run.id for run in find_runs(several)], [])
+    assert board.merge(several, root) == Merged([run.id for run in find_runs(several)], [], [])
     assert board.from_folder(small, root) == board.from_folder(small, several)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    assert board.merge(several, root) == ([], [run.id for run in find_runs(several)])
+    assert board.merge(several, root) == Merged([], [run.id for run in find_runs(several)], [])
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 

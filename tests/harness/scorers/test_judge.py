@@ -21,8 +21,8 @@ from support import make_task, manifest, only_run, read_jsonl
 from harness import task as tasks
 from harness.board import build, trust
 from harness.cli.show import render
-from harness.record import Run
-from harness.scorers.judge import JUDGEMENTS, Judge, desk
+from harness.record import JUDGEMENTS, Run
+from harness.scorers.judge import Judge, desk
 from harness.scorers.judge.prompt import material, pairwise, pointwise
 from harness.scorers.judge.verdict import Unreadable, parse, quoted
 
