@@ -157,6 +157,13 @@ def test_one_more_than_can_be_at_work(tmp_path: Path) -> None:
         assert front.metric("easyds_in_flight") == 0
 
 
+@pytest.mark.slow
+def test_a_body_that_does_not_come(front: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", front.port), timeout=30) as slow:
+        slow.sendall(b"POST /v1/guidance HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n{")
+        assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
+
+
 def test_time_is_up(tmp_path: Path) -> None:
     free = threading.Event()
     with (
