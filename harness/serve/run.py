@@ -30,6 +30,8 @@ from harness.serve.package import Package, read
 
 GRACE_S = 5
 """Longest that connections may take to close once nothing is at work"""
+KEEP_S = 75
+"""Longer than proxies and clients keep an idle connection, so that none sends into one that is being closed"""
 WATCH_S = 0.5
 
 
@@ -75,6 +77,7 @@ async def _run(
     model, key = server.model if server else None, "" if server else os.environ.get("EASYDS_ENGINE_KEY", "")
     async with Engine(url, package.alias, model, key) as engine:
         host, port = listener.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
         kind, place = server.engine if server else "engine", URL(url).with_user(None).with_query(None)
         ready = (
             f"{package.alias} ({package.precision}, {package.digest[:8]}) on http://{host}:{port}; {kind} at {place}"
@@ -100,6 +103,7 @@ class _Front(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_S,
+                timeout_keep_alive=KEEP_S,
             )
         )
         self._admission, self._ready = admission, ready
