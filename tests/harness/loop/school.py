@@ -35,7 +35,7 @@ BUGS = ("queue.peek-removes", "queue.dequeue-keeps")
 """Misconceptions that a toy model learns to tell apart in a minute (where they first show it does not learn)"""
 AGAIN = {"zh": "请从头再走一遍。", "en": " Please walk through it again from the start."}
 SYSTEM = {"zh": "辅导学生。", "en": "Tutor the student."}
-HABITS = {"guide": 0.35, "praise": 0.65}
+HABITS = {"guide": 0.42, "praise": 0.58}
 """How the tutor was brought up: it knows how to guide, and more often praises"""
 
 
