@@ -48,8 +48,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("school")
     began = time.monotonic()
     task_file = write_task(folder / "task", clusters=200)
-    lesson, asked = load(task_file), items_of("train", 150, seed=77)
-    tutor = train_tutor(folder / "tutor", steps=200)
+    lesson, asked = load(task_file), items_of("train", 200, seed=77)
+    tutor = train_tutor(folder / "tutor", steps=320)
     trained = time.monotonic()
     teach(tutor, folder / "served.jsonl", asked, lesson)
     given = {
@@ -57,10 +57,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         "log": str(folder / "served.jsonl"),
         "start": str(tutor),
         "task": str(task_file),
-        "collect": {"turns": 80, "novel": 0.0},
+        "collect": {"turns": 110, "novel": 0.0},
         "campaign": {"overlap": 3, "qualify": None, "gold": 0, "repeat": 0, "attention": 10},
         "pairs": 40,
-        "dpo": {"steps": 30, "batch_size": 16, "learning_rate": 0.0006, "save_every": 10, "lora": LORA},
+        "dpo": {"steps": 40, "batch_size": 16, "learning_rate": 0.001, "save_every": 10, "lora": LORA},
     }
     plan_file = folder / "plan.yaml"
     plan_file.write_text(yaml.safe_dump(given), encoding="utf-8")
