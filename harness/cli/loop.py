@@ -48,7 +48,10 @@ def collect(
     checkpoint: Annotated[Path, typer.Option(help="The package or checkpoint that is served: it is sampled again.")],
     folder: Annotated[Path, typer.Option(help="Where the turns lie; none in it is taken twice.")] = Path("collected"),
     task: Annotated[
-        list[str] | None, typer.Option("--task", "-t", help="A task that tests: its items are left out; repeat.")
+        list[str] | None,
+        typer.Option(
+            "--task", "-t", help="A task that tests: its items are left out; repeat. All that ship by default."
+        ),
     ] = None,
     turns: Annotated[int, typer.Option(min=1, help="At most so many turns.")] = 200,
     novel: Annotated[
@@ -64,7 +67,7 @@ def collect(
     from harness.loop import collect as collecting
     from harness.loop.choose import Wanted
 
-    guard = tuple(loader.load(name) for name in task or ["ds-trace"])
+    guard = tuple(loader.load(name) for name in task or loader.names())
     settings = annotate.Settings(overlap=overlap)
     order = collecting.Order(log, folder, into, checkpoint, guard, Wanted(turns, novel, uncertain), settings)
     open_store = annotate.open_store(store)
