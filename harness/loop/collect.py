@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import yaml
@@ -212,7 +212,8 @@ def _campaign(store: annotate.Store, lead: str, order: Order, task: Task, runs: 
     """The number of units of the campaign, made in one transaction if it is not there."""
     there = next((one for one in annotate.listed(store) if one.id == order.campaign), None)
     if there is None:
-        annotate.create(store, lead, order.campaign, "compare", task, runs, order.settings)
+        settings = replace(order.settings, against=SERVED)
+        annotate.create(store, lead, order.campaign, "compare", task, runs, settings)
     elif there.task["digest"] != task.digest:
         raise UsageError(f"the campaign '{order.campaign}' is on another task. Choose another name with --into.")
     return annotate.status(store, lead, order.campaign).units

@@ -128,8 +128,8 @@ def _go_round(plan: Plan, folder: Path, present: Round, store: annotate.Store, l
 
 def _end(present: Round, result: Mapping[str, Any]) -> dict[str, Any]:
     """Write a round's result: after it the round is over."""
-    whole = {"round": present.number, **result}
-    write_json(present.folder / RESULT, whole)
+    write_json(present.folder / RESULT, {"round": present.number, **result})
+    whole: dict[str, Any] = read_json(present.folder / RESULT)
     return whole
 
 
