@@ -16,9 +16,9 @@ import pytest
 import yaml
 from loop_support import Annotator, vote
 from school import Expert, items_of, load, teach, train_tutor, write_task
-from support import command, read_jsonl
+from support import command, equal_weights, read_jsonl
 
-from harness import annotate
+from harness import annotate, stages
 from harness.errors import GateFailed, Incomplete, UsageError
 from harness.loop import collect, plan, promotion, votes
 from harness.loop.improve import improve
@@ -218,6 +218,11 @@ def test_killed_at_every_step_the_round_ends_the_same(world: World, tmp_path: Pa
     now = promotion.current(folder)
     assert now is not None
     assert len(now["before"]) == 1, "promoted once"
+    (trained,) = place.glob("dpo-*")
+    spec = {**read_json(trained / "given.json"), "output": str(tmp_path / "at-once")}
+    stages.run(stages.Order("dpo", spec))
+    weights = "checkpoint/adapter_model.safetensors"
+    assert equal_weights(trained / weights, tmp_path / "at-once" / weights)
 
 
 def _lines(path: Path) -> int:
