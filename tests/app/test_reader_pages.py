@@ -170,6 +170,13 @@ def test_slices_say_what_the_board_says(opened: Open, shown: Place, lang: str, b
     assert words["slices.count"].format(n=len(found), few=few, least=board.FEW) in words_of(at)
 
 
+def test_a_slice_of_one_problem_says_that_it_has_no_interval(opened: Open, shown: Place) -> None:
+    at = opened("slices", "en", shown, run_of=run_of(shown, "control/prior"), slice_by=SLICES)
+    notes = list(at.dataframe[0].value[catalogue("en")["slices.note"]])
+    assert catalogue("en")["slices.alone"] in notes
+    assert "nan" not in at.dataframe[0].value.to_csv()
+
+
 @pytest.mark.parametrize("by", SLICES)
 def test_the_link_of_a_slice_shows_its_items(opened: Open, shown: Place, by: str) -> None:
     """Each property that slices know is a filter of Samples, with the same items."""
