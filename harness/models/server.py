@@ -140,8 +140,9 @@ def _gpu() -> bool:
 
 
 def _vllm(model: str) -> list[str]:
-    quiet = ["--uvicorn-log-level", "warning"]
-    return [str(_executable()), "serve", f"./{model}", "--served-model-name", model, *quiet]
+    """Decoding is what a request says, as in `easyds run`: not what the checkpoint's generation config adds to it."""
+    settings = ["--generation-config", "vllm", "--uvicorn-log-level", "warning"]
+    return [str(_executable()), "serve", f"./{model}", "--served-model-name", model, *settings]
 
 
 def _transformers(model: str) -> list[str]:

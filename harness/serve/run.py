@@ -7,12 +7,12 @@ second signal ends it at once.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import resource
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ import uvicorn
 from yarl import URL
 
 from harness.errors import EnvironmentProblem, UsageError
+from harness.models.checkpoint import read_config
 from harness.models.server import Server
 from harness.serve.admission import LOOPBACK, Admission, Limits
 from harness.serve.engine import Engine
@@ -30,6 +31,8 @@ from harness.serve.package import Package, read
 
 GRACE_S = 5
 """Longest that connections may take to close once nothing is at work"""
+KEEP_S = 75
+"""Longer than proxies and clients keep an idle connection, so that none sends into one that is being closed"""
 WATCH_S = 0.5
 
 
@@ -75,6 +78,7 @@ async def _run(
     model, key = server.model if server else None, "" if server else os.environ.get("EASYDS_ENGINE_KEY", "")
     async with Engine(url, package.alias, model, key) as engine:
         host, port = listener.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
         kind, place = server.engine if server else "engine", URL(url).with_user(None).with_query(None)
         ready = (
             f"{package.alias} ({package.precision}, {package.digest[:8]}) on http://{host}:{port}; {kind} at {place}"
@@ -100,6 +104,7 @@ class _Front(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_S,
+                timeout_keep_alive=KEEP_S,
             )
         )
         self._admission, self._ready = admission, ready
@@ -128,19 +133,19 @@ async def _watch(server: Server, admission: Admission) -> None:
 
 def _start(folder: Path, engine: str, package: Package) -> Server:
     server = Server(str(folder.resolve()), engine, package.alias)
-    if server.engine == "transformers" and not _samples(folder):
-        print(
-            "easyds: transformers serve samples only if generation_config.json says do_sample: a second answer will be the first again.",
-            file=sys.stderr,
-        )
+    for line in _apart(folder) if server.engine == "transformers" else ():
+        print(f"easyds: {line}", file=sys.stderr)
     return server
 
 
-def _samples(folder: Path) -> bool:
-    try:
-        return json.loads((folder / "generation_config.json").read_text(encoding="utf-8")).get("do_sample") is True
-    except (OSError, ValueError, AttributeError):
-        return False
+def _apart(folder: Path) -> Iterator[str]:
+    """What `transformers serve` will do otherwise than a request says, because of the checkpoint's generation config."""
+    path = folder / "generation_config.json"
+    config = read_config(path) if path.exists() else {}
+    if config.get("do_sample") is not True:
+        yield f"{path.name} does not say do_sample, so no temperature counts: a second answer will be the first again."
+    if config.get("repetition_penalty", 1.0) != 1.0:
+        yield f"{path.name} sets a repetition_penalty, under which the checkpoint was not benchmarked."
 
 
 def _bind(host: str, port: int) -> socket.socket:

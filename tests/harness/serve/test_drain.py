@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from gateway_support import GOOD, QUESTION, Gateway, gateway, says, until, write
 from support import read_jsonl
 
 CLIENTS = 16
+SLOW_TO_LOG = "Call me at 138 1234 5678 about my queue. " * 15
+"""Redacting it takes longer than answering it: at the end rows wait to be written"""
 
 
 class Load(threading.Thread):
@@ -29,9 +32,10 @@ class Load(threading.Thread):
         while self.statuses <= {200}:
             try:
                 if self.number % 2:
-                    answer = self.front.guidance()
+                    answer = self.front.guidance(SLOW_TO_LOG)
                 else:
-                    answer = self.front.ask("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]})
+                    turns = [{"role": "user", "content": SLOW_TO_LOG}]
+                    answer = self.front.ask("/v1/chat/completions", {"messages": turns})
             except (ConnectionError, http.client.HTTPException):
                 return
             self.statuses.add(answer.status)
@@ -79,6 +83,7 @@ def test_what_is_at_work_is_finished_and_new_requests_are_refused(tmp_path: Path
         until(lambda: engine.now == 1)
         front.process.send_signal(signal.SIGTERM)
         until(lambda: front.ask("/healthz").json["status"] == "draining")
+        time.sleep(0.5)  # time enough to do it wrong: uvicorn alone closes its door at once
         for path, body in (("/v1/guidance", {"message": QUESTION}), ("/v1/feedback", {}), ("/v1/chat/completions", {})):
             answer = front.ask(path, body)
             assert (answer.status, answer.code) == (503, "draining")

@@ -13,10 +13,11 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
-EXAMPLES = 40
+EXAMPLES = 60
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_no_request_makes_an_error_of_the_gateway_s_own(front: Gateway, engine: Endpoint, mode: GenerationMode) -> None:
     """Right requests and wrong ones, on every route: no 5xx, and every answer as the document says."""

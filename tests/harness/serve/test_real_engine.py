@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -54,7 +55,12 @@ def test_what_is_served_is_what_easyds_run_sees(tiny: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_the_end_of_the_engine_is_the_end_of_the_gateway(tiny: Path) -> None:
+    path = tiny / "generation_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**config, "do_sample": True, "repetition_penalty": 1.1}), encoding="utf-8")
     with gateway(tiny, "--engine", "transformers") as front:
+        assert any("repetition_penalty" in line for line in front.said)
+        assert not any("do_sample" in line for line in front.said)
         (engine,) = psutil.Process(front.process.pid).children()
         engine.kill()
         assert front.ended() == 3
@@ -87,6 +93,7 @@ import sys
 assert sys.argv[1] == "serve"
 place, (flag, name) = sys.argv[2], sys.argv[3:5]
 assert flag == "--served-model-name" and place == "./" + name
+assert sys.argv[sys.argv.index("--generation-config") + 1] == "vllm"
 import json, os
 assert json.load(open(place + "/config.json"))["model_type"] == "qwen2"
 assert os.environ["HF_HUB_OFFLINE"] == "1" and "EASYDS_SERVE_KEYS" not in os.environ

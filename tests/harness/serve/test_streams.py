@@ -111,7 +111,7 @@ def test_a_client_that_does_not_read(tmp_path: Path) -> None:
     """It holds up the engine's stream, not the gateway's memory and not its neighbours, and only until its time is up."""
     with (
         endless(big=20_000, pause=0) as (_, url),
-        gateway(write_package(tmp_path / "p"), "--engine-url", url, "--timeout", "3") as front,
+        gateway(write_package(tmp_path / "p"), "--engine-url", url, "--timeout", "1.5") as front,
     ):
         connection, _ = _open(front)
         neighbour, response = _open(front)
