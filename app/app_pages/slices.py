@@ -24,10 +24,9 @@ TALL = 40
 
 
 def metrics(row: Row) -> list[str]:
-    """What of a system can be sliced: what single responses have, by its own scorers or by people."""
+    """What of a system can be sliced: what single responses have, by its own scorers, further judges or people."""
     people = [name for name in numbers.quality([row]) if name.endswith(numbers.PEOPLE) or name == "satisfaction"]
-    own = [name for name in numbers.per_response([row]) if numbers.plain_name(name) == name]
-    return [*(name for name in own if name != "satisfaction"), *people]
+    return [*numbers.per_response([row]), *numbers.by_judges([row]), *people]
 
 
 def picture(found: Sequence[Slice], by: Sequence[str], metric: str, rubric: Rubric) -> None:
