@@ -20,6 +20,7 @@ class Endpoint(ThreadingHTTPServer):
     def __init__(self, behave: Callable[[Handler, dict[str, Any], int], None]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.behave = behave
+        self.health = 200
         self.requests: list[dict[str, Any]] = []
         self.keys: set[str] = set()
         self.attempts: Counter[str] = Counter()
@@ -36,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.send(200, json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]}).encode())
+        self.send(self.server.health, json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]}).encode())
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

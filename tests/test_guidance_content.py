@@ -123,7 +123,10 @@ PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "other area": (_item(lambda row: row.update(knowledge_point="tree.avl")), "stands in the file"),
     "wrong folder": (_item(lambda row: row.update(split="test")), "split 'test' in"),
     "false claim": (_item(lambda row: row["claims"].append("assert 1 == 2")), "fails: AssertionError"),
-    "leak": (_item(lambda row: row["references"].append("Report a VERTEX that is  still open, would that help?")), "gives away"),
+    "leak": (
+        _item(lambda row: row["references"].append("Report a VERTEX that is  still open, would that help?")),
+        "gives away",
+    ),
     "foreign reference": (_item(lambda row: row["references"].append("先画图再说，好不好？")), "not in en"),
     "same reference": (_item(lambda row: row["references"].append(row["references"][0])), "references are alike"),
     "chinese key point": (_item(lambda row: row["key_points"]["next_steps"].append("画图")), "not in en"),

@@ -28,7 +28,7 @@ def main() -> None:
     found = annotate.agreement(store, me, one.id)
     languages = list(dict.fromkeys(row.language for row in found))
     labels = {"": say("agreement.all"), **LANGUAGES}
-    by = choose(say("language"), languages, "language", text=labels.__getitem__) if len(languages) > 1 else ""
+    by = choose(say("lead.language"), languages, "language", text=labels.__getitem__) if len(languages) > 1 else ""
     rows = [row for row in found if row.language == by]
     picture([row for row in rows if row.alpha.value is not None], one.rubric)
     cells = [_cells(row, one.rubric) for row in rows]

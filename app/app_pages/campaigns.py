@@ -70,10 +70,8 @@ def annotators(store: annotate.Store, me: str, one: Campaign) -> None:
     table([_member(each) for each in team], say("campaigns.annotators"))
     st.caption(say("campaigns.annotators.note"))
     with st.expander(say("campaigns.exclude"), icon=":material/filter_alt:"):
-        named = {each.id: each for each in team}
-        who = st.selectbox(
-            say("lead.person"), list(named), format_func=lambda one: _named(named[one]), key="exclude who"
-        )
+        named, names = {each.id: each for each in team}, {each.id: _named(each) for each in team}
+        who = st.selectbox(say("lead.person"), list(named), format_func=names.__getitem__, key="exclude who")
         st.text_input(say("lead.reason"), key="exclude why")
         out = not named[who].excluded
         st.button(
@@ -139,9 +137,8 @@ def new(store: annotate.Store, me: str) -> None:
         left, right = st.columns(2)
         name = left.text_input(say("campaigns.name"))
         title = right.text_input(say("campaigns.title"))
-        kind = st.radio(
-            say("campaigns.kind"), ["rate", "compare"], format_func=lambda one: say(f"campaigns.kind.{one}")
-        )
+        kinds = {one: say(f"campaigns.kind.{one}") for one in ("rate", "compare")}
+        kind = st.radio(say("campaigns.kind"), list(kinds), format_func=kinds.__getitem__)
         chosen = st.multiselect(say("campaigns.runs"), list(names), format_func=names.__getitem__)
         settings = _settings(task, names)
         if st.form_submit_button(say("campaigns.make"), type="primary"):

@@ -20,10 +20,11 @@ def main() -> None:
     one = desk.campaign(store)
     desk.problem()
     forms = [*(annotate.FORMATS if one.kind == "compare" else ["unpaired"]), TABLE]
+    names = {form: say(f"export.form.{form}") for form in forms}
     form = st.radio(
         say("export.form"),
         forms,
-        format_func=lambda name: say(f"export.form.{name}"),
+        format_func=names.__getitem__,
         captions=[say(f"export.form.{name}.help") for name in forms],
         key=f"form {one.id}",
     )

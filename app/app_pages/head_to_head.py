@@ -41,7 +41,8 @@ def scores() -> HeadToHead:
     chosen = choose_many(
         say("compare.systems"), list(rows), "of_systems", default=usual, text=lambda one: frame.label(rows[one])
     )
-    metrics = numbers.per_response([rows[one] for one in chosen]) if len(chosen) > 1 else []
+    compared = [rows[one] for one in chosen]
+    metrics = [*numbers.per_response(compared), *numbers.by_judges(compared)] if len(chosen) > 1 else []
     if not metrics:
         st.info(say("compare.two" if len(chosen) < 2 else "compare.nothing"), icon=":material/info:")
         st.stop()

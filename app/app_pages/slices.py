@@ -24,10 +24,9 @@ TALL = 40
 
 
 def metrics(row: Row) -> list[str]:
-    """What of a system can be sliced: what single responses have, by its own scorers or by people."""
+    """What of a system can be sliced: what single responses have, by its own scorers, further judges or people."""
     people = [name for name in numbers.quality([row]) if name.endswith(numbers.PEOPLE) or name == "satisfaction"]
-    own = [name for name in numbers.per_response([row]) if numbers.plain_name(name) == name]
-    return [*(name for name in own if name != "satisfaction"), *people]
+    return [*numbers.per_response([row]), *numbers.by_judges([row]), *people]
 
 
 def picture(found: Sequence[Slice], by: Sequence[str], metric: str, rubric: Rubric) -> None:
@@ -59,13 +58,22 @@ def picture(found: Sequence[Slice], by: Sequence[str], metric: str, rubric: Rubr
     )
 
 
+def note(one: Slice) -> str:
+    """Why a number says little, in words."""
+    if one.metric is None:
+        return say("not_measured")
+    if one.metric.low is None:
+        return say("slices.alone")
+    return say("slices.few") if one.few else ""
+
+
 def table(found: Sequence[Slice], by: Sequence[str], metric: str, rubric: Rubric) -> None:
     cells = [
         {
             **{known("slice", kind): part(kind, level, bare=True) for kind, level in zip(by, one.values)},
             numbers.heading(metric, rubric): numbers.written(metric, one.metric, rubric, bare=True),
             "n": one.metric.n if one.metric else 0,
-            say("slices.note"): say("not_measured") if one.metric is None else say("slices.few") if one.few else "",
+            say("slices.note"): note(one),
         }
         for one in found
     ]

@@ -40,15 +40,21 @@ def _named(one: Person) -> str:
     return f"{line(one.name)} ({one.id[:6]})"
 
 
+def roles() -> dict[str, str]:
+    """Each role in the reader's words."""
+    return {one: say(f"team.role.{one}") for one in (*ROLES, "revoked")}
+
+
 def who(people: list[Person], key: str) -> Person:
-    named = {one.id: one for one in people}
-    return named[st.selectbox(say("lead.person"), list(named), format_func=lambda one: _named(named[one]), key=key)]
+    named, names = {one.id: one for one in people}, {one.id: _named(one) for one in people}
+    return named[st.selectbox(say("lead.person"), list(named), format_func=names.__getitem__, key=key)]
 
 
 def invite(store: annotate.Store, me: str) -> None:
     """A token, shown once: the store keeps its digest only."""
     st.subheader(say("team.invite"), anchor=False)
-    wanted = st.radio(say("team.role"), ROLES, format_func=lambda one: say(f"team.role.{one}"), horizontal=True)
+    names = roles()
+    wanted = st.radio(say("team.role"), ROLES, format_func=names.__getitem__, horizontal=True)
     if st.button(say("team.invite.do"), icon=":material/key:", type="primary"):
         if token := desk.attempt(lambda: annotate.invite(store, me, wanted)):
             st.code(token, language=None)
@@ -61,9 +67,10 @@ def role(store: annotate.Store, me: str, people: list[Person]) -> None:
     """Another role for someone; their next write sees it."""
     st.subheader(say("team.change"), anchor=False)
     person = who(people, "role of")
-    options = [one for one in (*ROLES, "revoked") if one != person.role]
+    names = roles()
+    options = [one for one in names if one != person.role]
     key = f"to {person.id}"
-    st.selectbox(say("team.to"), options, format_func=lambda one: say(f"team.role.{one}"), key=key)
+    st.selectbox(say("team.to"), options, format_func=names.__getitem__, key=key)
     st.button(
         say("team.change.do"),
         on_click=lambda: desk.act(lambda: annotate.set_role(store, me, person.id, desk.typed(key))),
@@ -75,7 +82,9 @@ def grant(store: annotate.Store, me: str, people: list[Person]) -> None:
     st.subheader(say("team.grant"), anchor=False)
     one = desk.campaign(store)
     who(people, "grant to")
-    st.radio(say("language"), list(LANGUAGES), format_func=LANGUAGES.__getitem__, horizontal=True, key="grant language")
+    st.radio(
+        say("lead.language"), list(LANGUAGES), format_func=LANGUAGES.__getitem__, horizontal=True, key="grant language"
+    )
     st.text_input(say("lead.reason"), key="grant why")
 
     def give() -> None:

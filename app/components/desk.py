@@ -101,7 +101,7 @@ def _sign_in(auth: Mapping[str, Any]) -> None:
 
 def _to_provider(provider: str | None) -> None:
     if find_spec("authlib") is None:
-        raise EnvironmentProblem("signing in needs Authlib: pip install 'streamlit[auth]'.")
+        raise EnvironmentProblem("signing in needs Authlib: pip install 'easyds-bench[app]'.")
     try:
         st.login(provider)
     except StreamlitAuthError as error:

@@ -44,9 +44,20 @@ def quality(rows: Sequence[Row]) -> list[str]:
 
 
 def per_response(rows: Sequence[Row]) -> list[str]:
-    """The metrics of single responses that every row has, quality first."""
-    common = [name for name in rows[0].metrics if name not in OF_RUNS and all(name in row.metrics for row in rows)]
+    """The metrics of single responses by their own scorers that every row has, quality first."""
+    common = [
+        name
+        for name in rows[0].metrics
+        if name not in (*OF_RUNS, "satisfaction")
+        and plain_name(name) == name
+        and all(name in row.metrics for row in rows)
+    ]
     return [*(one for one in QUALITY if one in common), *(one for one in common if one not in QUALITY)]
+
+
+def by_judges(rows: Sequence[Row]) -> list[str]:
+    """What further judges say of every row."""
+    return [name for name in quality(rows) if "@" in name and all(name in row.metrics for row in rows)]
 
 
 def is_rate(name: str, rubric: Rubric | None) -> bool:

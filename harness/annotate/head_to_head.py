@@ -12,7 +12,7 @@ from harness.annotate import votes
 from harness.annotate.campaigns import load
 from harness.annotate.store import Store
 from harness.annotate.votes import Vote
-from harness.board import Frame, rubric_values
+from harness.board import Frame, rubric_values, voice
 from harness.board import read as read_table
 from harness.errors import UsageError
 from harness.record import Run
@@ -113,7 +113,10 @@ def by_people(store: Store, campaign: str) -> HeadToHead:
 
 
 def by_scores(task: Task, runs: Sequence[Run], metric: str = "gold_score") -> HeadToHead:
-    """Each two runs on each item and sample that both answered: the higher value of a metric wins, equal ones tie."""
+    """Each two runs on each item and sample that both answered: the higher value of a metric wins, equal ones tie.
+
+    `NAME@judge/X` is the metric by a further judge, as the board calls it.
+    """
     return summary(list(_scored(task, runs, metric)))
 
 
@@ -131,7 +134,8 @@ def _scored(task: Task, runs: Sequence[Run], metric: str) -> Iterator[Outcome]:
     for run in runs:
         table = read_table(run)
         frame.rows(table)  # refuses items that the task does not have
-        values = rubric_values(table, task.rubric).get(metric, table.values.get(metric))
+        said, name = voice(table, metric)
+        values = None if said is None else rubric_values(said, task.rubric).get(name, said.values.get(name))
         lengths = {(one.item, one.sample): len(one.text) for one in run.responses()}
         keys = [(table.items[item], int(sample)) for item, sample in zip(table.item, table.sample)]
         known = {} if values is None else {key: float(v) for key, v in zip(keys, values) if v == v and key in lengths}

@@ -6,7 +6,7 @@ from harness.board.metric import RATES, Frame, Metric, metrics, rate, rubric_val
 from harness.board.publish import Merged, merge, publish_runs
 from harness.board.rows import HEADLINE, TARGETS, UNRANKED, Board, Row, build, from_folder
 from harness.board.slices import FEW, Slice, slices
-from harness.board.table import Table, read
+from harness.board.table import Table, read, voice
 
 __all__ = [
     "FEW",
@@ -38,4 +38,5 @@ __all__ = [
     "read",
     "rubric_values",
     "slices",
+    "voice",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.board.compare import SLICES, Contestant, level, per_row
 from harness.board.metric import RATES, Frame, Metric, people_values
-from harness.board.table import read
+from harness.board.table import read, voice
 from harness.errors import require
 from harness.record import Run
 from harness.stats.intervals import Floats, Interval, clustered_table
@@ -36,9 +36,10 @@ class Slice:
 
 
 def slices(task: Task, runs: Sequence[Run], metric: str, by: Sequence[str] = ("knowledge_point",)) -> list[Slice]:
-    """`metric` of each run in each slice of the task's items. `satisfaction` and other people's numbers are
+    """`metric` of each run in each slice of the task's items. What people and further judges say is
 
-    called by the names they have on the board (`satisfaction`, `NAME_people`). Raises UsageError for an unknown slice.
+    called by the names it has on the board (`satisfaction`, `NAME_people`, `NAME@judge/X`). Raises UsageError for an
+    unknown slice.
     """
     for one in by:
         require("slice", one, list(SLICES), "--by")
@@ -53,7 +54,8 @@ def slices(task: Task, runs: Sequence[Run], metric: str, by: Sequence[str] = ("k
         for place, members in enumerate(groups.values()):
             if values is not None:
                 columns[place, members] = values[members]
-        rates = metric.removesuffix("_people") in RATES or _is_gate(task, metric)
+        name = metric.partition("@")[0].removesuffix("_people")
+        rates = name in RATES or _is_gate(task, name)
         for (group, members), interval in zip(groups.items(), clustered_table(columns, frame.clusters, rates)):
             made = None if interval is None else _metric(interval)
             few = made is None or made.n < FEW
@@ -70,9 +72,9 @@ def _values(task: Task, frame: Frame, run: Run, metric: str) -> Floats | None:
     """The metric of each item, None if the run does not have it."""
     if metric == "satisfaction" or metric.endswith("_people"):
         return people_values(run, frame, task.rubric)[1].get(metric.removesuffix("_people"))
-    table = read(run)
-    rows = per_row(task, Contestant(run.id, run, table), metric)
-    return None if rows is None else frame.per_item(frame.rows(table), rows)
+    table, name = voice(read(run), metric)
+    rows = None if table is None else per_row(task, Contestant(run.id, run, table), name)
+    return None if table is None or rows is None else frame.per_item(frame.rows(table), rows)
 
 
 def _is_gate(task: Task, metric: str) -> bool:

@@ -85,6 +85,17 @@ def read(run: Run, cache: bool = True) -> Table:
     return table
 
 
+def voice(table: Table, metric: str) -> tuple[Table | None, str]:
+    """Whose columns make a metric as the board names it, and its name there: `NAME@judge/X` is what a further judge
+
+    says. None: that judge has not scored the run.
+    """
+    name, _, source = metric.partition("@")
+    if not source:
+        return table, name
+    return next((theirs for full, theirs in table.beside.items() if full.partition("@")[0] == source), None), name
+
+
 def _parse(run: Run) -> Table:
     rows: dict[Key, int] = {}
     measured: dict[str, dict[int, float]] = {name: {} for name in MEASURED}

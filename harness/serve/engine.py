@@ -67,6 +67,8 @@ class Engine:
         if self._model is None:
             try:
                 async with self._session.get(f"{self.url}/models") as response:
+                    if response.status >= 500:
+                        raise Refusal(502, f"the engine is not ready (HTTP {response.status})", "engine_failed")
                     names = [str(one["id"]) for one in json.loads(await response.read())["data"]]
             except (aiohttp.ClientError, OSError) as error:
                 raise Refusal(502, f"the engine is not there ({type(error).__name__})", "engine_failed") from error

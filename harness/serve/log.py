@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness.data.private import finder, redacted
 from harness.record import Lines, lock
+
+TICK_S = 0.1
 
 
 class Log:
@@ -32,12 +35,25 @@ class Log:
         except BaseException:
             os.close(self._lock)
             raise
-        self._writer = ThreadPoolExecutor(1, "log")
+        self._rows: deque[tuple[dict[str, Any], dict[str, Any]]] = deque()
+        self._closed = threading.Event()
+        self._writer = threading.Thread(target=self._work, name="log")
+        self._writer.start()
 
     def append(self, facts: Mapping[str, Any], texts: Mapping[str, Any]) -> None:
         """A row of facts, written as they are, and of texts, in which personal data are replaced."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._writer.submit(self._write, {"at": at, **facts}, dict(texts))
+        self._rows.append(({"at": at, **facts}, dict(texts)))
+
+    def _work(self) -> None:
+        """Write what has come, now and then: to wake for each row costs more than to write it."""
+        while not self._closed.wait(TICK_S):
+            self._write_waiting()
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        while self._rows:
+            self._write(*self._rows.popleft())
 
     def _write(self, facts: dict[str, Any], texts: dict[str, Any]) -> None:
         try:
@@ -49,7 +65,8 @@ class Log:
             self.lost += 1
 
     def close(self) -> None:
-        self._writer.shutdown()
+        self._closed.set()
+        self._writer.join()
         try:
             self._lines.close()
         finally:

@@ -108,6 +108,7 @@ def _merge(run: Run, out: Path, dtype: str | None) -> None:
     ends = model.generation_config.eos_token_id
     model.generation_config.eos_token_id = sorted({end, *(ends if isinstance(ends, list) else [ends])} - {None})
     model.generation_config.do_sample = True  # else `transformers serve` takes no temperature above 0
+    model.generation_config.repetition_penalty = 1.0  # as `easyds run` decodes
     model.generation_config.pad_token_id = chat.padding(tokenizer, end, str(found.tokenizer))
     model.save_pretrained(out, safe_serialization=True)
     tokenizer.save_pretrained(out)

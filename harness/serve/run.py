@@ -33,6 +33,8 @@ GRACE_S = 5
 """Longest that connections may take to close once nothing is at work"""
 KEEP_S = 75
 """Longer than proxies and clients keep an idle connection, so that none sends into one that is being closed"""
+SWITCH_S = 0.0002
+"""The log's thread holds the interpreter no longer than this while answers wait (Python's own: 5 ms)"""
 WATCH_S = 0.5
 
 
@@ -56,6 +58,7 @@ def serve(
             kept = Log(log) if log else None
             if kept:
                 stack.callback(kept.close)
+                sys.setswitchinterval(SWITCH_S)
             server = None if engine_url else _start(folder, engine, package)
             if server:
                 stack.callback(server.close)

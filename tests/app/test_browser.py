@@ -174,7 +174,7 @@ def test_hostile_text_stays_text(chromium: Browser, hostile: Place) -> None:
                     page.mouse.move(box["x"] + box["width"] * part, box["y"] + 30)
                     page.wait_for_timeout(100)
             alien = page.locator(
-                "[src*='evil'], [href*='evil'], [href^='javascript'], .katex, [data-testid=stMermaidChart], script:not([src])"
+                "[src*='evil'], [href*='evil']:not([href^='samples?']), [href^='javascript'], .katex, [data-testid=stMermaidChart], script:not([src])"
             )
             ours = page.locator("head script:not([src]), body > script:not([src])").count()
             assert alien.count() == ours, f"{name}: {[one.evaluate('e => e.outerHTML') for one in alien.all()]}"
@@ -206,6 +206,22 @@ def test_address_follows_the_reader_and_back(chromium: Browser, address: str, sh
         page.go_back()
         expect(show).to_have_value("all", timeout=PATIENCE)
         assert "show=" not in page.url
+        assert seen.problems == []
+
+
+def test_a_slice_links_to_its_items_whatever_was_chosen_there_before(
+    chromium: Browser, address: str, shown: Place
+) -> None:
+    null = next(run.id for run in find_runs(shown[0]) if run.manifest["system"] == "control/null")
+    with watched(chromium, address, viewport=SIZES["desktop"], locale="en-GB") as seen:
+        page = seen.open(f"samples?a={null}&show=failed&difficulty=1")
+        page.get_by_role("link", name="Slices").click()
+        page.get_by_role("link", name="See these items in Samples").click()
+        page.wait_for_url("**/samples?**")
+        expect(page.get_by_label("Show", exact=False).first).to_have_value("all", timeout=PATIENCE)
+        expect(page.get_by_label("difficulty", exact=False).first).to_have_value("any", timeout=PATIENCE)
+        assert "topic=" in page.url
+        assert "language=" in page.url
         assert seen.problems == []
 
 

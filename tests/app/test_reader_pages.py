@@ -158,13 +158,23 @@ def test_slices_say_what_the_board_says(opened: Open, shown: Place, lang: str, b
     table = at.dataframe[0].value
     words = catalogue(lang)
     assert list(table["n"]) == [one.metric.n if one.metric else 0 for one in found]
-    assert [one == words["slices.few"] for one in table[words["slices.note"]]] == [one.few for one in found]
+    assert list(table[words["slices.note"]]) == [
+        words["slices.alone"] if one.metric and one.metric.low is None else words["slices.few"] if one.few else ""
+        for one in found
+    ]
     first = found[0].metric
     assert first is not None
     written = f"{100 * first.value:.1f} [{100 * first.low:.1f}, {100 * first.high:.1f}]"  # type: ignore[operator]
     assert table.iloc[0, len(by)] == written
     few = sum(one.few for one in found)
     assert words["slices.count"].format(n=len(found), few=few, least=board.FEW) in words_of(at)
+
+
+def test_a_slice_of_one_problem_says_that_it_has_no_interval(opened: Open, shown: Place) -> None:
+    at = opened("slices", "en", shown, run_of=run_of(shown, "control/prior"), slice_by=SLICES)
+    notes = list(at.dataframe[0].value[catalogue("en")["slices.note"]])
+    assert catalogue("en")["slices.alone"] in notes
+    assert "nan" not in at.dataframe[0].value.to_csv()
 
 
 @pytest.mark.parametrize("by", SLICES)

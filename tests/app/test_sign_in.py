@@ -54,7 +54,7 @@ def test_without_authlib_the_button_says_what_to_install(
     monkeypatch.setattr(desk, "find_spec", lambda name: None)
     at = click(page(settled, "rate", who=""), "sign_in")
     assert not at.exception
-    assert "streamlit[auth]" in at.code[0].value
+    assert "easyds-bench[app]" in at.code[0].value
 
 
 @pytest.mark.parametrize(

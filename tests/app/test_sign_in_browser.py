@@ -1,4 +1,4 @@
-"""Sign-in from end to end: the app, Chromium, and an identity provider on this machine. Needs Authlib (`streamlit[auth]`)."""
+"""Sign-in from end to end: the app, Chromium, and an identity provider on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from test_browser import PATIENCE, chromium, served, watched
 from app.components.words import catalogue
 from harness import annotate
 
-pytest.importorskip("authlib", reason="signing in needs Authlib")
 __all__ = ["chromium"]
 pytestmark = pytest.mark.slow
 EN = catalogue("en")

@@ -20,7 +20,7 @@ from harness.annotate.head_to_head import Outcome, summary
 from harness.errors import UsageError
 from harness.record import Run, find_runs
 from harness.stats.agreement import krippendorff_alpha
-from harness.types import Task
+from harness.types import Score, Task
 
 Desk = Callable[..., Office]
 
@@ -249,6 +249,33 @@ def test_the_judge_has_a_table_of_the_same_form(lesson: Task, runs: Path) -> Non
         ("b", "c"): (0, 12, 0),
     }
     assert table.left is None
+
+
+def test_a_further_judge_has_its_own_table_and_slices(lesson: Task, runs: Path) -> None:
+    """By the names that the board gives: the check says that a is good, the judge that b is."""
+    for name, check, judge in (("a", GOOD, 0.0), ("b", {**GOOD, "D3": 0.0}, 2.0)):
+        said = [(item.id, key, {**GOOD, "D3": judge}[key]) for item in lesson.items for key in GOOD]
+        extra = tuple(Score(item, 0, key, "judge/x@1", value) for item, key, value in said)
+        record(runs, lesson, name, lambda *_, check=check: check, extra=extra)
+    found = find_runs(runs)
+    assert "gold_score@judge/x" in board.from_folder(lesson, runs).rows[0].metrics
+    tables = {
+        metric: annotate.by_scores(lesson, found, metric)
+        for metric in ("gold_score", "gold_score@judge/x", "D3@judge/x")
+    }
+    assert {metric: (one.duels[0].wins, one.duels[0].losses) for metric, one in tables.items()} == {
+        "gold_score": (12, 0),
+        "gold_score@judge/x": (0, 12),
+        "D3@judge/x": (0, 12),
+    }
+    assert annotate.by_scores(lesson, found, "gold_score@judge/y").n == 0
+    of = {
+        metric: board.slices(lesson, found, metric, ("language",))
+        for metric in ("guidance_accuracy", "guidance_accuracy@judge/x", "D3@judge/y")
+    }
+    assert [one.metric and one.metric.value for one in of["guidance_accuracy"]] == [1.0, 0.0, 1.0, 0.0]
+    assert [one.metric and one.metric.value for one in of["guidance_accuracy@judge/x"]] == [0.0, 1.0, 0.0, 1.0]
+    assert [one.metric for one in of["D3@judge/y"]] == [None] * 4
 
 
 def test_agreement_is_krippendorffs_on_the_counted_votes(desk: Desk) -> None:

@@ -10,6 +10,8 @@ from gateway_support import GOOD, PACKAGE, Gateway, gateway, says, until, write_
 from support import easyds, read_jsonl
 from test_streams import CHAT, EVENTS, chunked
 
+from harness.serve.log import Log
+
 PRIVATE = "My name is Ada Lovelace, call 138 1234 5678 or mail ada@example.com."
 
 
@@ -79,6 +81,14 @@ def test_refused_requests_are_not_logged(front: Gateway, log: Path) -> None:
     after = front.guidance().json["id"]
     rows_of(log, after)
     assert name not in log.read_text(encoding="utf-8")
+
+
+def test_close_waits_for_every_row(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    for number in range(50):
+        log.append({"id": number}, {"comment": PRIVATE})
+    log.close()
+    assert [row["id"] for row in read_jsonl(tmp_path / "log.jsonl")] == list(range(50))
 
 
 def test_one_writer(front: Gateway, log: Path, tmp_path: Path) -> None:

@@ -217,6 +217,17 @@ def test_no_engine(tmp_path: Path) -> None:
         assert front.metric('easyds_requests_total{route="/v1/guidance",status="502"}') == 2
 
 
+def test_an_engine_that_still_loads(tmp_path: Path) -> None:
+    """Its name for the model is asked for again once it is ready."""
+    with serving(says(GOOD["en"])) as engine:
+        engine.health = 503
+        with gateway(write_package(tmp_path / "p"), "--engine-url", engine.url) as front:
+            assert (front.guidance().status, front.ask("/healthz").status) == (502, 503)
+            engine.health = 200
+            assert (front.guidance().status, front.ask("/healthz").status) == (200, 200)
+            assert [one["model"] for one in engine.requests] == ["m"]
+
+
 def test_the_engine_s_password_is_not_shown(tmp_path: Path) -> None:
     with serving(says(GOOD["en"])) as engine:
         url = engine.url.replace("http://", "http://me:planted@")
