@@ -154,24 +154,34 @@ def _train(plan: Plan, present: Round, pairs: Path, tell: Tell) -> Path:
     key = digest([file_digest(pairs), present.digest, base, dict(plan.dpo)])[:8]
     output = present.folder / f"dpo-{key}"
     spec = {**plan.dpo, "base": base, "data": str(pairs.resolve()), "output": str(output.resolve())}
-    _wait_for(output / ".lock", tell)
-    result = stages.run(stages.Order("dpo", spec))
+    result = _staged(stages.Order("dpo", spec), tell)
     tell(f"dpo: {result['pairs']} pairs, {result['seconds']:.0f} s")
     return output.resolve() / "checkpoint"
 
 
-def _wait_for(held: Path, tell: Tell) -> None:
-    """Wait for a stage that outlived the command that started it."""
-    told = False
-    while held.exists():
-        try:
-            os.close(lock(held, str(held.parent)))
-            return
-        except EnvironmentProblem as problem:
-            if not told:
-                tell(str(problem))
-            told = True
+def _staged(order: stages.Order, tell: Tell) -> dict[str, Any]:
+    """The result of a stage. One that outlived the command that started it is waited for, also if it wakes beside ours."""
+    while True:
+        while _held(order.output):
             time.sleep(POLL_S)
+        try:
+            return stages.run(order)
+        except stages.StageFailed:
+            if not _held(order.output):
+                raise
+            tell(f"waiting for what an earlier command left at work in {order.output}")
+
+
+def _held(output: Path) -> bool:
+    """Whether a process writes a stage's folder."""
+    held = output / ".lock"
+    if not held.exists():
+        return False
+    try:
+        os.close(lock(held, str(output)))
+    except EnvironmentProblem:
+        return True
+    return False
 
 
 def _trainable(serving: Path) -> str:
