@@ -162,6 +162,8 @@ def _train(plan: Plan, present: Round, pairs: Path, tell: Tell) -> Path:
 def _staged(order: stages.Order, tell: Tell) -> dict[str, Any]:
     """The result of a stage. One that outlived the command that started it is waited for, also if it wakes beside ours."""
     while True:
+        if _held(order.output):
+            tell(f"waiting for what an earlier command left at work in {order.output}")
         while _held(order.output):
             time.sleep(POLL_S)
         try:
@@ -169,7 +171,6 @@ def _staged(order: stages.Order, tell: Tell) -> dict[str, Any]:
         except stages.StageFailed:
             if not _held(order.output):
                 raise
-            tell(f"waiting for what an earlier command left at work in {order.output}")
 
 
 def _held(output: Path) -> bool:
