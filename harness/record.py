@@ -318,12 +318,13 @@ def scan(root: Path) -> tuple[list[Run], dict[str, str]]:
 
 
 def open_run(
-    root: Path, name: str | None, label: str, configuration: Mapping[str, Any], *, new: bool = False
+    root: Path, name: str | None, label: str, configuration: Mapping[str, Any], *, new: bool = False, part: str = ""
 ) -> RunWriter:
     """The run of `configuration`: an earlier one continued, or a fresh folder.
 
     A run is known by the digest of its configuration (task, weights, decoding, ...), so a changed configuration is
-    always a new run. With `new` an earlier run is left as it is. Raises UsageError if `name` is taken by another
+    always a new run. With `new` an earlier run is left as it is. `part` goes into a fresh folder's name: shards of one run
+    that begin in the same second on two machines have different names. Raises UsageError if `name` is taken by another
     configuration, EnvironmentProblem if another process writes the run.
     """
     if name is not None:
@@ -336,7 +337,7 @@ def open_run(
     guard = _open(root / ".lock", os.O_RDWR)
     try:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        folder = _choose_folder(root, name, label, key, new)
+        folder = _choose_folder(root, name, slug(label) + part, key, new)
         if not (folder / MANIFEST).exists():
             try:
                 folder.mkdir(exist_ok=True)
@@ -356,7 +357,7 @@ def open_run(
         os.close(guard)
 
 
-def _choose_folder(root: Path, name: str | None, label: str, key: str, new: bool) -> Path:
+def _choose_folder(root: Path, name: str | None, told: str, key: str, new: bool) -> Path:
     if name is not None:
         folder = root / name
         if (folder / MANIFEST).exists() and Run(folder).manifest["configuration_digest"] != key:
@@ -368,9 +369,9 @@ def _choose_folder(root: Path, name: str | None, label: str, key: str, new: bool
     if same and not new:
         return same[-1].folder
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder = root / f"{stamp}-{slug(label)}-{key[:8]}"
+    folder = root / f"{stamp}-{told}-{key[:8]}"
     count = 1
     while folder.exists():
         count += 1
-        folder = root / f"{stamp}-{slug(label)}-{count}-{key[:8]}"
+        folder = root / f"{stamp}-{told}-{count}-{key[:8]}"
     return folder

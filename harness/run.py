@@ -92,8 +92,8 @@ def execute(
         raise UsageError("a system's name (--as) must have a visible character and be valid UTF-8.")
     judges = [open_scorer(spec) for spec in (scorers if scorers is not None else plan.task.scorers)]
     place, count = plan.shard
-    folder = label if count == 1 else f"{label}-{place}of{count}"
-    with open_run(runs, name, folder, plan.configuration(model, label), new=new) as run:
+    part = "" if count == 1 else f"-{place}of{count}"
+    with open_run(runs, name, label, plan.configuration(model, label), new=new, part=part) as run:
         if _is_done(run, judges):
             return Run(run.folder)
         if count > 1:

@@ -162,6 +162,10 @@ def bradley_terry_bootstrap(
     return Strengths(bradley_terry(tables.sum(0), prior), low, high, gaps > 0)
 
 
+SINGULAR = 1e10
+"""Condition number from which two effects cannot be told apart"""
+
+
 @dataclass(frozen=True, slots=True)
 class WinRate:
     """Win rate at equal length with its interval, and the raw win rate of the same n votes."""
@@ -175,13 +179,14 @@ class WinRate:
 
 def length_controlled_win_rate(
     scores: ArrayLike, length_difference: ArrayLike, clusters: Clusters, level: float = 0.95
-) -> WinRate:
+) -> WinRate | None:
     """Win rate that would be seen were both texts equally long (Dubois et al. 2024, arXiv 2404.04475).
 
     `scores`: 1 / 0.5 / 0 (or a probability) that the system wins; `length_difference`: its length less its
     opponent's, in any one unit. Logistic model logit P = q + f * tanh(d / sd(d)), predicted at d = 0; their
     per-instruction difficulty term is left out. Fitted with Firth's penalty (Firth 1993), finite even when all
     votes agree; the variance of q is the larger of the cluster-robust and the model's, with t_{C-1}.
+    None where length cannot be told from the system (all differences nearly the same, and not 0).
     ValueError on NaN, unequal lengths, scores outside [0, 1] or fewer than two clusters.
     """
     y, gap = finite_vector(scores, "scores"), finite_vector(length_difference, "length_difference")
@@ -193,6 +198,8 @@ def length_controlled_win_rate(
     columns = [np.ones_like(y)] + ([np.tanh(gap / gap.std())] if gap.std() > 0 else [])
     design = np.column_stack(columns)
     coefficients, information = _firth(design, y)
+    if np.linalg.cond(information) > SINGULAR:
+        return None
     inverse = np.linalg.inv(information)
     residual = y - expit(design @ coefficients)
     moved = np.column_stack([np.bincount(codes, weights=column * residual) for column in design.T]) @ inverse

@@ -44,6 +44,7 @@ def test_joined_shards_are_the_unsharded_run(
     parts = [made(cli, task, tiny, tmp_path / f"part{place}", "--shard", f"{place}/2", *decoding) for place in (0, 1)]
     assert [part.manifest["status"] for part in parts] == ["partial", "partial"]
     assert not texts(parts[0]).keys() & texts(parts[1]).keys()
+    assert ["-0of2-" in parts[0].id, "-1of2-" in parts[1].id] == [True, True], "names that cannot meet"
     root = tmp_path / "root"
     for part in parts:
         assert cli("merge", part.folder.parent, "-t", task, "--runs", root).code == 0

@@ -542,7 +542,7 @@ def test_a_published_board_keeps_what_people_said(
     copied = board.merge(runs, tmp_path / "elsewhere").copied
     assert len(copied) == 1
     (tmp_path / "elsewhere" / copied[0] / "people.jsonl").unlink()
-    assert board.merge(runs, tmp_path / "elsewhere") == ([], copied), "the same run, whatever people have said since"
+    assert board.merge(runs, tmp_path / "elsewhere").known == copied, "the same run, whatever people have said since"
 
 
 def test_half_and_half_is_no_consensus(desk: Desk) -> None:

@@ -196,3 +196,8 @@ def test_clustered_votes_widen_the_win_rate() -> None:
     one = length_controlled_win_rate(y, gap, range(50))
     four = length_controlled_win_rate(np.repeat(y, 4), np.repeat(gap, 4), np.repeat(np.arange(50), 4))
     assert (four.high - four.low) == pytest.approx(one.high - one.low, rel=0.05)
+
+
+def test_one_length_difference_for_all_cannot_be_told_from_the_system() -> None:
+    assert length_controlled_win_rate([0, 1], [6, 7], ["a", "b"]) is None
+    assert length_controlled_win_rate([0, 1, 1, 0], [6, -7, 5, -2], "abcd") is not None
