@@ -150,7 +150,7 @@ def _pairs(plan: Plan, folder: Path, present: Round, store: annotate.Store, lead
 
 def _train(plan: Plan, present: Round, pairs: Path, tell: Tell) -> Path:
     """The checkpoint of DPO from what is served."""
-    base = _trainable(present.serving)
+    base = trainable(present.serving)
     key = digest([file_digest(pairs), present.digest, base, dict(plan.dpo)])[:8]
     output = present.folder / f"dpo-{key}"
     spec = {**plan.dpo, "base": base, "data": str(pairs.resolve()), "output": str(output.resolve())}
@@ -185,7 +185,7 @@ def _held(output: Path) -> bool:
     return False
 
 
-def _trainable(serving: Path) -> str:
+def trainable(serving: Path) -> str:
     """The full-precision weights behind what is served: itself, or what it was packaged from.
 
     Raises UsageError for a quantised package that does not say from what it was made.

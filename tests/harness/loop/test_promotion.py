@@ -11,7 +11,8 @@ from support import BAD, GOOD, LEAK, item_row, make_task, record
 from harness import task
 from harness.errors import UsageError
 from harness.loop import plan, promotion
-from harness.record import Run
+from harness.loop.improve import trainable
+from harness.record import Run, write_json
 from harness.types import Task
 
 PLAN = "name: tutor\nlog: served.jsonl\nstart: package\ntask: ds-trace\n"
@@ -103,3 +104,16 @@ def test_a_plan_of_another_form_is_refused(text: str, said: str, tmp_path: Path)
     path.write_text(text)
     with pytest.raises(UsageError, match=said):
         plan.read(path)
+
+
+def test_a_quantised_package_is_trained_from_the_weights_behind_it(tmp_path: Path) -> None:
+    about = {"alias": "tutor", "precision": "float32", "origin": {"model": "hf/made/of/this"}}
+    write_json(tmp_path / "package.json", about)
+    assert trainable(tmp_path) == str(tmp_path)
+    write_json(tmp_path / "package.json", {**about, "precision": "int8"})
+    assert trainable(tmp_path) == "made/of/this"
+    write_json(tmp_path / "package.json", {"alias": "tutor", "precision": "int8"})
+    with pytest.raises(UsageError, match="does not say from what"):
+        trainable(tmp_path)
+    (tmp_path / "package.json").unlink()
+    assert trainable(tmp_path) == str(tmp_path), "a checkpoint that nobody packaged"
