@@ -96,6 +96,7 @@ def test_a_few_bad_turns_are_no_alarm(items: list[Item], tmp_path: Path) -> None
     assert alarms(write_log(tmp_path / "now.jsonl", rows)) == set()
 
 
+@pytest.mark.slow
 def test_false_alarms_over_200_replays(items: list[Item], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two logs of one population, 200 times: p after Holm alone may raise an alarm in 5 %, with the sizes in fewer."""
     bars = monitor.thresholds(monitor.ALARMS)["drift"]
