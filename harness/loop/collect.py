@@ -22,7 +22,7 @@ import yaml
 from harness import annotate, models, run
 from harness import task as tasks
 from harness.digest import digest, text_digest
-from harness.errors import Incomplete, UsageError
+from harness.errors import GateFailed, Incomplete, UsageError
 from harness.loop.choose import Wanted, asked, choose, differ
 from harness.loop.served import Turn, read
 from harness.paths import safe_name
@@ -69,8 +69,8 @@ class Collected:
 def collect(store: annotate.Store, lead: str, order: Order) -> Collected:
     """Make the campaign of an order; what exists of it is not made again.
 
-    Raises Incomplete if the log has nothing new to offer, UsageError if a campaign of another task has its name,
-    EnvironmentProblem if another process collects in the folder.
+    Raises Incomplete if the log has nothing new to offer, GateFailed if all samples say the same, UsageError if a campaign
+    of another task has its name, EnvironmentProblem if another process collects in the folder.
     """
     order.folder.mkdir(parents=True, exist_ok=True)
     holder = lock(order.folder / ".lock", str(order.folder))
@@ -79,7 +79,7 @@ def collect(store: annotate.Store, lead: str, order: Order) -> Collected:
         package = packages.read(order.checkpoint)
         turns = list(_kept(order, package))
         if not turns:
-            raise Incomplete(f"{order.campaign}: the samples of all turns are alike, so there is nothing to compare.")
+            raise GateFailed(f"{order.campaign}: the samples of all turns are alike, so there is nothing to compare.")
         task = _task(order.place / "task", order.campaign, turns, package, order.guard[0])
         runs = [_served(order, task, turns), *(_again(order, task, name, seed) for seed, name in enumerate(FRESH, 1))]
         units = _campaign(store, lead, order, task, runs)
@@ -212,6 +212,9 @@ def _campaign(store: annotate.Store, lead: str, order: Order, task: Task, runs: 
     """The number of units of the campaign, made in one transaction if it is not there."""
     there = next((one for one in annotate.listed(store) if one.id == order.campaign), None)
     if there is None:
+        said = [{one.item: one.text.strip() for one in each.responses()} for each in runs]
+        if all(one == said[0] for one in said[1:]):
+            raise GateFailed(f"{order.campaign}: fresh samples say what was served, so there is nothing to compare.")
         settings = replace(order.settings, against=SERVED)
         annotate.create(store, lead, order.campaign, "compare", task, runs, settings)
     elif there.task["digest"] != task.digest:

@@ -17,9 +17,9 @@ from loop_support import feedback, served, turn_id, write_log
 from support import command, easyds, read_jsonl
 
 from harness import annotate, task
-from harness.errors import Incomplete, UsageError
+from harness.errors import GateFailed, Incomplete, UsageError
 from harness.loop.choose import Wanted, choose, differ
-from harness.loop.collect import TURNS, Order, collect, taken
+from harness.loop.collect import TURNS, Order, _campaign, collect, taken
 from harness.loop.served import read
 from harness.record import Run, write_json
 from harness.simulator.items import Plan, build
@@ -178,6 +178,16 @@ def test_a_campaign_of_another_task_is_not_taken_over(order: Order, store: annot
     elsewhere = replace(order, folder=order.folder.with_name("elsewhere"), wanted=Wanted(novel=0.0, turns=4))
     with pytest.raises(UsageError, match="is on another task"):
         collect(store, lead, elsewhere)
+
+
+def test_samples_that_say_what_was_served_are_no_campaign(order: Order, store: annotate.Store) -> None:
+    lead = annotate.operator(store, "lead").id
+    collect(store, lead, replace(order, wanted=Wanted(novel=0.0)))
+    lesson = task.load(str(order.place / "task" / "task.yaml"))
+    served = Run(order.place / "runs" / "served")
+    with pytest.raises(GateFailed, match="nothing to compare"):
+        _campaign(store, lead, replace(order, campaign="alike"), lesson, [served, served, served])
+    assert [one.id for one in annotate.listed(store)] == ["first"]
 
 
 @pytest.mark.slow
