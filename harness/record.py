@@ -337,7 +337,7 @@ def open_run(
     guard = _open(root / ".lock", os.O_RDWR)
     try:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        folder = _choose_folder(root, name, slug(label) + part, key, new)
+        folder = _choose_folder(root, name, slug(label, 32 - len(part)) + part, key, new)
         if not (folder / MANIFEST).exists():
             try:
                 folder.mkdir(exist_ok=True)

@@ -169,6 +169,7 @@ def generate(
     todo = [request for request in requests if (request.item.id, request.sample) not in have]
     if not todo:
         return
+    tried = {(request.item.id, request.sample) for request in todo}
     measure.reset_peak_memory()
     started = time.perf_counter()
     model.load()
@@ -203,7 +204,10 @@ def generate(
     }
     run.update(
         sessions=[*run.manifest.get("sessions", []), session],
-        failures=[asdict(failure) for failure in failures],
+        failures=[
+            *(one for one in run.manifest.get("failures", []) if (one["item"], one["sample"]) not in tried),
+            *(asdict(failure) for failure in failures),
+        ],
     )
 
 
@@ -267,26 +271,51 @@ def awaited(run: Run) -> bool:
 def join(folder: Path, other: Run, task: Task) -> Run:
     """Take the responses of another shard of the run in `folder`, and score the whole by the task's scorers.
 
-    What judges of both were told is kept. Raises UsageError if `other` is another run, or the task has changed.
+    What judges of both were told is kept in the journal; `rescore` with their names takes it up. Called again after a kill it
+    goes on. Raises UsageError before anything is written if `other` is another run, holds what was not asked, or the task
+    has changed.
     """
     with RunWriter(folder) as run:
         if run.manifest["configuration_digest"] != other.manifest["configuration_digest"]:
             raise UsageError(f"{other.id} is no shard of run {run.id}: their configurations differ.")
-        have = {(one.item, one.sample) for one in run.responses()}
-        fresh = [one for one in other.responses() if (one.item, one.sample) not in have]
-        for response in fresh:
-            run.add_response(response)
-        run.flush()
-        if fresh and (told := list(read_lines(other.folder / JUDGEMENTS))):
+        if run.manifest["task"]["digest"] != task.digest:
+            raise UsageError(f"run {run.id} was made on another version of {task.name} than the present.")
+        samples = run.manifest["decoding"]["samples"]
+        asked = {
+            (item.id, sample) for item in tasks.limited(task.items, run.manifest["limit"]) for sample in range(samples)
+        }
+        responses = other.responses()
+        if strange := next((one for one in responses if (one.item, one.sample) not in asked), None):
+            raise UsageError(
+                f"{other.id} holds an answer to {strange.item}, sample {strange.sample}, which run {run.id} does not ask."
+            )
+        told = [
+            row for row in read_lines(other.folder / JUDGEMENTS) if row not in list(read_lines(folder / JUDGEMENTS))
+        ]
+        if told:
             journal = Lines(folder / JUDGEMENTS)
             for row in told:
                 journal.append(row)
             journal.close()
-        if fresh:
-            sessions = [*run.manifest.get("sessions", []), *other.manifest.get("sessions", [])]
-            failures = [*run.manifest.get("failures", []), *other.manifest.get("failures", [])]
-            run.update(sessions=sessions, failures=failures)
+        have = {(one.item, one.sample) for one in run.responses()}
+        for response in responses:
+            if (response.item, response.sample) not in have:
+                run.add_response(response)
+        run.flush()
+        have |= {(one.item, one.sample) for one in responses}
+        run.update(
+            sessions=_united(run.manifest, other.manifest, "sessions"),
+            failures=[
+                one
+                for one in _united(run.manifest, other.manifest, "failures")
+                if (one["item"], one["sample"]) not in have
+            ],
+        )
     return rescore(folder, task, None)
+
+
+def _united(one: Mapping[str, Any], other: Mapping[str, Any], name: str) -> list[Any]:
+    return [*one.get(name, []), *(row for row in other.get(name, []) if row not in one.get(name, []))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Which planted defects of ds-guidance's preference pairs a program sees, and which it misses.
 
-    python scripts/guidance_detection.py            # a Markdown table
+    python scripts/guidance_detection.py                 # two Markdown tables
+    python scripts/guidance_detection.py --thresholds    # how the screens' thresholds were chosen
 
 First the controls on the test items. Then for every defect: the share of pairs in which a screen of
 `harness/scorers/authored.py` fails the rejected reply and not the chosen one (seen), the other way round (false alarm), and
@@ -10,6 +11,7 @@ how often two measures prefer the chosen side: chrF with the item's references, 
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +34,7 @@ def pairs_read() -> list[dict[str, Any]]:
     """Every pair with what screens and measures say of its two sides."""
     content = read(paths.datasets() / "ds-guidance")
     items = {item.id: item for _, item in content.items}
-    own = authored.own_words(items.values())
+    own = authored.own_words(item for item in items.values() if item.split == "train")
     rows = []
     for language in ("zh", "en"):
         pairs = [pair for pair in content.pairs if pair[1]["language"] == language]
@@ -47,7 +49,7 @@ def pairs_read() -> list[dict[str, Any]]:
                     "defect": pair["defect"],
                     "near_miss": pair["near_miss"],
                     **{side: failed(item, text, own[item.id]) for side, text in sides.items()},
-                    "chrf": float(near["chosen"] > near["rejected"]),
+                    "chrf": 0.5 + 0.5 * float(np.sign(near["chosen"] - near["rejected"])),
                     "words": float(found),
                 }
             )
@@ -65,6 +67,19 @@ def rate(rows: list[dict[str, Any]], values: list[float]) -> Interval:
 
 def told(one: Interval) -> str:
     return f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
+
+
+def thresholds() -> None:
+    """How COMMON and OWN were chosen: on training items, by how much more often references pass than the generic reply."""
+    items = [item for _, item in read(paths.datasets() / "ds-guidance").items if item.split == "train"]
+    before = authored.COMMON, authored.OWN
+    for authored.COMMON in (0.03, 0.05, 0.08, 0.12):
+        own = authored.own_words(items)
+        for authored.OWN in (1, 2, 3):
+            good = np.mean([authored.screen(i, r, own[i.id])["engages"][0] for i in items for r in i.references])
+            bad = np.mean([authored.screen(i, CONTROLS["generic"](i), own[i.id])["engages"][0] for i in items])
+            print(f"words of at most {authored.COMMON:.0%} of problems, {authored.OWN} of them: {good - bad:+.3f}")
+    authored.COMMON, authored.OWN = before
 
 
 def controls() -> Mapping[str, Mapping[str, Interval]]:
@@ -89,9 +104,14 @@ def controls() -> Mapping[str, Mapping[str, Interval]]:
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--thresholds"]:
+        thresholds()
+        return
     print("| reply | " + " | ".join((authored.ALL, *authored.SCREENS)) + " |")
     print("| --- |" + " --- |" * (1 + len(authored.SCREENS)))
-    for name, by in controls().items():
+    found = controls()
+    print("| n | " + " | ".join(str(found["reference"][key].n) for key in (authored.ALL, *authored.SCREENS)) + " |")
+    for name, by in found.items():
         print(f"| {name} | " + " | ".join(told(by[key]) for key in (authored.ALL, *authored.SCREENS)) + " |")
     rows = pairs_read()
     print("\n| defect | n | seen | by | false alarms | chrF prefers the chosen | words prefer the chosen |")

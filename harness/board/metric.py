@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.board.table import Bools, Ints, Table, of_scores
-from harness.errors import UsageError
+from harness.errors import EasyDSError, UsageError
 from harness.record import LOAD, Run, read_json
 from harness.stats.correction import PredictionPowered, prediction_powered_mean, rogan_gladen
 from harness.stats.intervals import Floats, cluster_codes, clustered_error, clustered_table
@@ -307,13 +308,20 @@ def _throughput(manifest: Mapping[str, Any]) -> dict[str, Metric]:
 
 def _load(run: Run) -> dict[str, Metric]:
     """What the model carried when it was served (`easyds loadtest --run`), at its best level of load."""
-    record = read_json(run.folder / LOAD) or {}
-    figures = (record.get("best") or {}).get("figures", {})
-    found = {
-        name: Metric(one["value"], one.get("low"), one.get("high"), int(one["n"]))
-        for name, key in SERVED.items()
-        if (one := figures.get(key))
-    }
-    if memory := record.get("server_memory_bytes"):
-        found["serving_memory_bytes"] = Metric(float(memory), None, None, 1)
+    try:
+        record = read_json(run.folder / LOAD) or {}
+        figures = (record.get("best") or {}).get("figures", {})
+        found = {name: _number(figures[key]) for name, key in SERVED.items() if key in figures}
+        if memory := record.get("server_memory_bytes"):
+            found["serving_memory_bytes"] = _number({"value": memory, "n": 1})
+    except (EasyDSError, KeyError, TypeError, ValueError, AttributeError):
+        return {}  # a record that cannot be read takes nothing else from the run
+    return found
+
+
+def _number(one: Mapping[str, Any]) -> Metric:
+    low, high = (None if one.get(end) is None else float(one[end]) for end in ("low", "high"))
+    found = Metric(float(one["value"]), low, high, int(one["n"]))
+    if not all(math.isfinite(end) for end in (found.value, found.low or 0.0, found.high or 0.0)):
+        raise ValueError("a figure is not finite")
     return found

@@ -76,9 +76,11 @@ def _pack(run: Run, target: Path) -> bool:
         if not (target / name).exists() or (target / name).read_bytes() != packed:
             (target / name).write_bytes(packed)
             changed = True
-    if (load := read_json(run.folder / LOAD)) is not None and read_json(target / LOAD) != load:
-        write_json(target / LOAD, load)
-        changed = True
+    if load := read_json(run.folder / LOAD):
+        load = {**load, "model": Path(str(load.get("model"))).name}
+        if read_json(target / LOAD) != load:
+            write_json(target / LOAD, load)
+            changed = True
     manifest = {**run.manifest, "model": without_place(run.manifest["model"])}
     if not (target / MANIFEST).exists() or Run(target).manifest != manifest:
         write_json(target / MANIFEST, manifest)
@@ -117,28 +119,32 @@ def merge(source: Path, root: Path) -> Merged:
         raise UsageError(f"{next(iter(unreadable.values()))} Nothing was copied.")
     if not runs:
         raise UsageError(f"{source} holds no run folder.")
-    fresh = [run for run in runs if not (root / safe_name(run.id, "run name")).exists()]
-    known = [run for run in runs if run not in fresh]
-    for run in known:
-        if content(run.folder) != content(root / run.id) and not _holds(Run(root / run.id), run):
+    fresh: list[Run] = []
+    merged = Merged([], [], [])
+    for run in runs:
+        place = root / safe_name(run.id, "run name")
+        whole = _whole(run, root)
+        if whole and not _holds(whole, run):
+            merged.shards.append((whole.folder, run))
+        elif whole or (place.exists() and content(run.folder) == content(place)):
+            merged.known.append(run.id)
+        elif place.exists():
             raise UsageError(
                 f"run {run.id} exists in {root} with other content. Rename one of the two folders; nothing was copied."
             )
+        else:
+            fresh.append(run)
     root.mkdir(parents=True, exist_ok=True)
-    copied, shards = [], []
     for run in fresh:
-        if whole := _whole(run, root):
-            if _holds(whole, run):
-                known.append(run)
-            else:
-                shards.append((whole.folder, run))
+        if whole := _whole(run, root):  # a shard whose other shard has just been copied
+            merged.shards.append((whole.folder, run))
             continue
         temporary = root / f".{run.id}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(run.folder, temporary, ignore=shutil.ignore_patterns(".lock"))
         temporary.rename(root / run.id)
-        copied.append(run.id)
-    return Merged(copied, [run.id for run in known], shards)
+        merged.copied.append(run.id)
+    return merged
 
 
 def _whole(shard: Run, root: Path) -> Run | None:
@@ -151,16 +157,15 @@ def _whole(shard: Run, root: Path) -> Run | None:
 
 
 def _holds(whole: Run, shard: Run) -> bool:
-    """Whether a run has all responses of a shard of it."""
-    if not shard.manifest.get("shard"):
-        return False
-    return {(one.item, one.sample, one.text) for one in shard.responses()} <= {
-        (one.item, one.sample, one.text) for one in whole.responses()
-    }
+    """Whether a shard was taken into a run to the end: its responses, its sessions, and the count of what is missing."""
+    mine, theirs = ({(one.item, one.sample, one.text) for one in run.responses()} for run in (whole, shard))
+    sessions = whole.manifest.get("sessions", [])
+    counted = whole.manifest.get("missing") == whole.manifest["requests"] - len(mine)
+    return theirs <= mine and counted and all(one in sessions for one in shard.manifest.get("sessions", []))
 
 
 def content(folder: Path) -> str:
-    """The digest of all that a run folder holds, its lock aside, and what people said, which is derived elsewhere."""
-    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", PEOPLE)))
+    """The digest of all that a run folder holds, its lock aside, and what is measured or said of it elsewhere (people, load)."""
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", PEOPLE, LOAD)))
     files = sorted(found)
     return digest([[str(path.relative_to(folder)), file_digest(path)] for path in files])

@@ -38,7 +38,8 @@ def winner(task: Task, runs: Path) -> str:
     """The checkpoint with the highest headline; packages and oracle arms aside."""
     rows = board.from_folder(task, runs).rows
     models = {run.id: run.manifest["model"] for run in find_runs(runs)}
-    able = [row for row in rows if models[row.run].startswith("hf/") and "/packages/" not in models[row.run]]
+    packages = f"hf/{(runs.parent / 'packages').resolve()}/"
+    able = [row for row in rows if models[row.run].startswith("hf/") and not models[row.run].startswith(packages)]
     return max((row for row in able if not row.oracle), key=lambda row: row.metrics[board.HEADLINE].value).system
 
 

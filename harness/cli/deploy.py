@@ -82,7 +82,9 @@ def loadtest(
     seconds: Annotated[float, typer.Option(min=0.5, help="Length of each level.")] = 10.0,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer; the task says how long by default.")] = None,
     model: Annotated[str, typer.Option(help="The name that requests carry; asked of the server by default.")] = "",
-    task: Annotated[str, typer.Option("--task", "-t", help="Whose prompts are asked.")] = "ds-trace",
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="Whose prompts are asked; the run's, or ds-trace.")
+    ] = None,
     run: Annotated[str | None, typer.Option(help="The quality run beside which the figures are kept.")] = None,
     runs: Runs = Path("runs"),
     form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
@@ -97,16 +99,26 @@ def loadtest(
     require("format", form, ["text", "json"], "--format")
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"'{url}' is no address of a server: write http://127.0.0.1:8080.")
-    the_task = loader.load(task)
+    levels, arrivals = _numbers(users, int, "--users"), _numbers(rate, float, "--rate")
+    if not levels and not arrivals:
+        raise UsageError("nothing to do: give --users, --rate or both.")
+    beside = _run(run, runs) if run else None
+    the_task = loader.load(task or (beside.manifest["task"]["name"] if beside else "ds-trace"))
     prompts = [
         [{"role": turn.role, "content": turn.content} for turn in loader.prompt(the_task, item)]
         for item in the_task.items
     ]
-    beside = _run(run, runs) if run else None
-    longest = max_tokens or the_task.decoding.max_new_tokens
-    load = loads.Load(url.rstrip("/").removesuffix("/v1"), model, prompts, longest, os.environ.get(KEY, ""))
-    record = loads.test(load, _numbers(users, int, "--users"), _numbers(rate, float, "--rate"), seconds, _tell)
-    if beside:
+    decoding = beside.manifest["decoding"] if beside else {}
+    longest = max_tokens or decoding.get("max_new_tokens") or the_task.decoding.max_new_tokens
+    place, key = url.rstrip("/").removesuffix("/v1"), os.environ.get(KEY, "")
+    load = loads.Load(place, model, prompts, longest, key, temperature=decoding.get("temperature", 0.0))
+    record = {
+        "task": the_task.name,
+        "task_digest": the_task.digest,
+        **loads.test(load, levels, arrivals, seconds, _tell),
+    }
+    if beside and record["best"]:
+        _require_served(record["model"], beside)
         write_json(beside.folder / LOAD, record)
         print(f"kept beside run {beside.id}: 'easyds board' shows it", file=sys.stderr)
     if form == "json":
@@ -117,6 +129,18 @@ def loadtest(
         print("server memory, peak: " + (f"{memory / 1e9:.2f} GB" if memory else "not measured"))
     if record["best"] is None:
         raise Incomplete(f"no level of load was carried: more than {loads.FAILING:.0%} of the requests failed at each.")
+
+
+def _require_served(model: str, run: Any) -> None:
+    """Raises UsageError if what answered is called neither like the run's system nor like its checkpoint's folder."""
+    from harness.errors import UsageError
+    from harness.paths import slug
+
+    names = {run.manifest["system"], run.id, slug(run.manifest["system"]), slug(Path(run.manifest["model"]).name)}
+    if model not in names:
+        raise UsageError(
+            f"what was served is called '{model}', run {run.id} is of '{run.manifest['system']}': nothing was kept. Name the served model's own run."
+        )
 
 
 def _numbers(text: str, kind: type[int] | type[float], option: str) -> list[Any]:

@@ -37,7 +37,8 @@ sys.argv += ["--device", "cuda" if torch.cuda.is_available() else "cpu"]
 main()
 """
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-_SECRETS = ("EASYDS_SERVE_KEYS", "EASYDS_ENGINE_KEY", "OPENAI_API_KEY", "EASYDS_JUDGE_KEY")
+SECRETS = ("EASYDS_SERVE_KEYS", "EASYDS_ENGINE_KEY", "OPENAI_API_KEY", "EASYDS_JUDGE_KEY", "EASYDS_LOADTEST_KEY")
+"""Keys that programs we start have no use for"""
 
 
 class Server:
@@ -147,13 +148,14 @@ def _vllm(model: str) -> list[str]:
 
 def _transformers(model: str) -> list[str]:
     batching = ["--continuous-batching", "--cb-max-memory-percent", "0.1"]
-    return [sys.executable, "-c", _MAIN, "serve", model, *batching]
+    return [sys.executable, "-P", "-c", _MAIN, "serve", model, *batching]
 
 
 def _environment(folder: str) -> dict[str, str]:
     """Ours, offline, with an empty hub cache and without keys."""
-    kept = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-    return {**kept, **_OFFLINE, "HF_HUB_CACHE": folder}
+    kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    # the checkpoint lies in the engine's own folder, under a name of its own choosing: nothing is imported from there
+    return {**kept, **_OFFLINE, "HF_HUB_CACHE": folder, "PYTHONSAFEPATH": "1"}
 
 
 def _free_port() -> int:

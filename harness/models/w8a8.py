@@ -16,6 +16,8 @@ from transformers.quantizers import auto
 from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
+from harness.errors import EnvironmentProblem
+
 METHOD = "compressed-tensors"
 KEPT = ["lm_head"]
 _EIGHT = {"num_bits": 8, "type": "int", "symmetric": True}
@@ -75,10 +77,17 @@ class Linear8(nn.Module):
 
 
 def quantise(model: Any) -> None:
-    """Put `Linear8` in the place of every linear layer of a loaded model but the output layer; it can then be saved."""
-    for name, layer in list(model.named_modules()):
-        if type(layer) is nn.Linear and not _kept(name, KEPT):
-            model.set_submodule(name, Linear8.of(layer))
+    """Put `Linear8` in the place of every linear layer of a loaded model but the output layer; it can then be saved.
+
+    Raises EnvironmentProblem for a model without such layers.
+    """
+    layers = [(name, one) for name, one in model.named_modules() if type(one) is nn.Linear and not _kept(name, KEPT)]
+    if not layers:
+        raise EnvironmentProblem(
+            f"{type(model).__name__} has no linear layers to make INT8 of. Choose another --precision."
+        )
+    for name, layer in layers:
+        model.set_submodule(name, Linear8.of(layer))
     model.config.quantization_config = Config(**SCHEME)
 
 
@@ -122,6 +131,9 @@ def _is_ours(scheme: dict[str, Any]) -> bool:
         and groups[0].get("targets") == ["Linear"]
         and agrees("weights")
         and agrees("input_activations")
+        and not groups[0].get("output_activations")
+        and not scheme.get("kv_cache_scheme")
+        and not any(name.startswith("re:") for name in scheme.get("ignore") or ())
     )
 
 

@@ -51,7 +51,7 @@ def leaks(item: Item, text: str) -> list[str]:
     Nothing leaks at hint level 3, where the answer may be said.
     """
     said, told = (normalise(one) for one in ("\n".join(turn.content for turn in item.messages), text))
-    hidden = [part for part in (*item.meta.get("withheld", ()), item.answer) if part.strip()]
+    hidden = [part for part in (*item.meta.get("withheld", ()), item.answer) if _TOKENS.search(normalise(part))]
     if item.hint_level == 3:
         return []
     return [part for part in hidden if _spelt(part).search(told) and not _spelt(part).search(said)]

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +29,8 @@ GOOD_S = 1.0
 """The design's promise: an answer within a second"""
 FAILING = 0.01
 """Share of failed requests above which a stage does not count as carried"""
+LARGEST = 10_000_000
+"""Characters of one answer after which nothing more is read"""
 WARM = 1
 """Requests of each user, or seconds of arrivals, before anything is counted"""
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -36,10 +38,12 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request: seconds to its first text and to its end from when it was due, tokens, and why it failed ("" if not)."""
+    """One request: seconds to its first text and to its end from when it was due, the clock at its end, tokens, and why it
+    failed ("" if not)."""
 
     first_s: float
     latency_s: float
+    ended: float
     tokens: int
     failure: str = ""
 
@@ -73,7 +77,7 @@ class Load:
     key: str = ""
     timeout_s: float = 60.0
     seed: int = 0
-    answers: list[Answer] = field(default_factory=list)
+    temperature: float = 0.0
     _number: int = 0
 
     async def ask(self, client: httpx2.AsyncClient, due: float | None = None) -> Answer:
@@ -81,49 +85,74 @@ class Load:
         turns = self.prompts[self._number % len(self.prompts)]
         self._number += 1
         began = time.perf_counter() if due is None else due
+        told, failure = Told(), ""
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                failure = await self._follow(client, turns, told)
+        except TimeoutError:
+            failure = "time-out"
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            failure = type(error).__name__
+        except (ValueError, TypeError, AttributeError, LookupError):
+            failure = "malformed stream"
+        ended = time.perf_counter()
+        return Answer((told.first or ended) - began, ended - began, ended, told.tokens or told.pieces, failure)
+
+    async def _follow(self, client: httpx2.AsyncClient, turns: list[dict[str, str]], told: Told) -> str:
+        """Read one answer into `told`; why it is none, "" if it is one."""
         body = {
             "model": self.model,
             "messages": turns,
             "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        first, tokens, pieces, failure = 0.0, 0, 0, ""
-        try:
-            async with client.stream("POST", f"{self.url}/v1/chat/completions", json=body) as response:
-                if response.status_code != 200:
-                    failure = f"status {response.status_code}"
-                async for line in response.aiter_lines() if not failure else _nothing():
-                    row = _event(line)
-                    if "error" in row:
-                        failure = "error in the stream"
-                    if any((choice.get("delta") or {}).get("content") for choice in row.get("choices") or ()):
-                        first = first or time.perf_counter()
-                        pieces += 1
-                    tokens = int((row.get("usage") or {}).get("completion_tokens") or tokens)
-        except httpx2.TimeoutException:
-            failure = "time-out"
-        except httpx2.HTTPError as error:
-            failure = type(error).__name__
-        ended = time.perf_counter()
-        return Answer((first or ended) - began, ended - began, tokens or pieces, failure)
+        size = 0
+        async with client.stream("POST", f"{self.url}/v1/chat/completions", json=body) as response:
+            if response.status_code != 200:
+                return f"status {response.status_code}"
+            async for line in response.aiter_lines():
+                if (size := size + len(line)) > LARGEST:
+                    return "too large"
+                if failure := told.read(line):
+                    return failure
+        if not told.pieces:
+            return "no text"
+        return "" if told.done else "cut off"
 
 
-async def _nothing() -> AsyncIterator[str]:
-    return
-    yield ""
+@dataclass(slots=True)
+class Told:
+    """What a stream has said so far."""
 
+    first: float = 0.0
+    pieces: int = 0
+    tokens: int = 0
+    done: bool = False
 
-def _event(line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line.removeprefix("data: "))
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) else {}
+    def read(self, line: str) -> str:
+        """Take up one line; "" or what is wrong. Raises ValueError or TypeError for what is no event of a completion."""
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            self.done = True
+        if not line.startswith("data:") or not data.startswith("{"):
+            return ""
+        row = json.loads(data)
+        if "error" in row:
+            return "error in the stream"
+        for choice in row.get("choices") or ():
+            if (choice.get("delta") or {}).get("content"):
+                self.first = self.first or time.perf_counter()
+                self.pieces += 1
+            self.done = self.done or bool(choice.get("finish_reason"))
+        self.tokens = int((row.get("usage") or {}).get("completion_tokens") or self.tokens)
+        return ""
 
 
 async def closed(load: Load, client: httpx2.AsyncClient, users: int, seconds: float) -> tuple[list[Answer], float]:
-    """`users` at once for `seconds`; requests under way at the end are waited for and counted."""
+    """`users` at once for `seconds`; the answers, and the clock at the end of the window. What is under way then is waited
+    for: its latency counts, not its answer."""
     answers: list[Answer] = []
     for _ in range(WARM):
         await asyncio.gather(*(load.ask(client) for _ in range(users)))
@@ -134,11 +163,11 @@ async def closed(load: Load, client: httpx2.AsyncClient, users: int, seconds: fl
             answers.append(await load.ask(client))
 
     await asyncio.gather(*(user() for _ in range(users)))
-    return answers, time.perf_counter() - began
+    return answers, began + seconds
 
 
 async def open_loop(load: Load, client: httpx2.AsyncClient, rate: float, seconds: float) -> tuple[list[Answer], float]:
-    """Poisson arrivals at `rate` a second for `seconds`."""
+    """Poisson arrivals at `rate` a second for `seconds`; the answers, and the clock at the end of the window."""
     draw = Random(f"{load.seed} {rate}")
     due, arrivals = 0.0, []
     while (due := due + draw.expovariate(rate)) < WARM + seconds:
@@ -150,11 +179,12 @@ async def open_loop(load: Load, client: httpx2.AsyncClient, rate: float, seconds
         return at, await load.ask(client, due=began + at)
 
     found = await asyncio.gather(*map(one, arrivals))
-    return [answer for at, answer in found if at >= WARM], max(seconds, time.perf_counter() - began - WARM)
+    return [answer for at, answer in found if at >= WARM], began + WARM + seconds
 
 
-def stage(kind: str, level: float, answers: Sequence[Answer], seconds: float) -> Stage:
-    """The figures of one level of load. Rates carry a Poisson interval, quantiles one by order statistics."""
+def stage(kind: str, level: float, answers: Sequence[Answer], end: float, seconds: float) -> Stage:
+    """The figures of one level of load. Rates are of the answers that came within the window of `seconds` up to `end`, with a
+    Poisson interval (approximate: a closed loop varies less, a falling queue more); quantiles are of all that were asked."""
     good = [one for one in answers if not one.failure]
     figures: dict[str, dict[str, float]] = {}
     if good:
@@ -164,20 +194,23 @@ def stage(kind: str, level: float, answers: Sequence[Answer], seconds: float) ->
         ):
             for part in (50, 95, 99):
                 figures[f"{name}_p{part}_s"] = asdict(quantile(values, part / 100))
-        figures["requests_per_s"] = _rate(len(good), seconds)
-        figures["goodput_per_s"] = _rate(sum(one.latency_s < GOOD_S for one in good), seconds)
-        tokens = sum(one.tokens for one in good)
-        figures["tokens_per_s"] = {"value": tokens / seconds, "n": len(good)}
+        came = [one for one in good if one.ended <= end]
+        figures["requests_per_s"] = _rate(len(came), seconds)
+        figures["goodput_per_s"] = _rate(sum(one.latency_s < GOOD_S for one in came), seconds)
+        figures["tokens_per_s"] = {"value": sum(one.tokens for one in came) / seconds, "n": len(came)}
     failures = Counter(one.failure for one in answers if one.failure)
     return Stage(kind, level, seconds, len(answers), sum(failures.values()), dict(failures), figures)
 
 
-def _rates(stage: Stage) -> tuple[float, float]:
-    return stage.figures["goodput_per_s"]["value"], stage.figures["requests_per_s"]["value"]
+def best(stages: Sequence[Stage]) -> Stage | None:
+    """The level that gave most answers within a second, then most answers; None if none was carried."""
+    able = [one for one in stages if one.carried and one.figures]
+    rates = ("goodput_per_s", "requests_per_s")
+    return max(able, key=lambda one: [one.figures[name]["value"] for name in rates], default=None)
 
 
 def _rate(count: int, seconds: float) -> dict[str, float]:
-    """Events a second with the exact Poisson interval (Garwood 1936)."""
+    """Events a second with Garwood's (1936) interval for a Poisson count."""
     from scipy.stats import chi2
 
     low = float(chi2.ppf(0.025, 2 * count)) / 2 if count else 0.0
@@ -201,23 +234,23 @@ async def _test(
     stages = []
     local = urlsplit(load.url).hostname in LOOPBACK
     async with _client(load) as client:
-        if not load.model:
-            load.model = await _model(client, load.url)
+        named = await _model(client, load.url)
+        load.model = load.model or named
         with Watch(load.url if local else "") as watch:
             for users in levels:
-                stages.append(stage("closed", users, *await closed(load, client, users, seconds)))
+                stages.append(stage("closed", users, *await closed(load, client, users, seconds), seconds))
                 told(stages[-1])
             for rate in rates:
-                stages.append(stage("open", rate, *await open_loop(load, client, rate, seconds)))
+                stages.append(stage("open", rate, *await open_loop(load, client, rate, seconds), seconds))
                 told(stages[-1])
-    carried = [one for one in stages if one.carried and one.figures]
-    best = max(carried, key=_rates, default=None)
+    chosen = best(stages)
     return {
         "model": load.model,
-        "best": best and asdict(best),
+        "best": chosen and asdict(chosen),
         "local": local,
         "hardware": measure.hardware() if local else None,
         "max_tokens": load.max_tokens,
+        "temperature": load.temperature,
         "prompts": len(load.prompts),
         "good_s": GOOD_S,
         "server_memory_bytes": watch.peak,
@@ -237,7 +270,7 @@ async def _model(client: httpx2.AsyncClient, url: str) -> str:
     """The first model that the server names."""
     try:
         response = await client.get(f"{url}/v1/models")
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise EnvironmentProblem(
             f"nobody answers at {url} ({type(error).__name__}). Start 'easyds serve PACKAGE' first, or mend the address."
         ) from error

@@ -8,6 +8,7 @@ a checkpoint folder OUT from the merged one in IN.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EnvironmentProblem, UsageError
-from harness.models.server import PACKAGE, weights_digest
+from harness.models.server import PACKAGE, SECRETS, weights_digest
 from harness.paths import safe_name, slug
 from harness.record import Run, write_json, write_text
 from harness.serve.package import Package, read
@@ -25,6 +26,10 @@ from harness.simulator.language import words
 from harness.types import Task
 
 PRECISIONS = ("int8", "bfloat16", "float32")
+PROBE = "栈 queue 3, 1, 2: mid = (lo + hi) // 2?"
+"""Text that two tokenizers must cut alike"""
+CHECKED = ("weights", "adapter", "tokenizer", "chat_template", "generation_config")
+"""Parts of a run's identity that its checkpoint must still have"""
 
 
 def make(
@@ -35,22 +40,59 @@ def make(
     Raises UsageError if the run is none of a local checkpoint, the precision is unknown, or another package has the name;
     EnvironmentProblem if the checkpoint is not what was measured, or a step fails. Nothing is left half-made.
     """
+    if quantiser is not None and not os.access(quantiser, os.X_OK):
+        raise UsageError(f"--quantiser {quantiser} is no program that can be run. Name it by its path.")
     if precision not in PRECISIONS and quantiser is None:
         raise UsageError(
             f"--precision is {', '.join(PRECISIONS)}, not '{precision}'; or name a program with --quantiser."
         )
     name = safe_name(alias or slug(f"{run.manifest['system']}-{precision}", 64), "package name")
     folder = out / name
-    origin = {"run": run.id, "configuration": run.manifest["configuration_digest"], "model": _model(run)}
+    model = _model(run)
+    _require_whole(run, task)
+    if name == run.manifest["system"]:
+        raise UsageError(
+            f"'{name}' is the system that is packaged: the board would show one for the other. Choose another --alias."
+        )
+    origin = {"run": run.id, "configuration": run.manifest["configuration_digest"], "model": model}
+    origin |= {"quantiser": quantiser.name} if quantiser else {}
     if folder.exists():
         return _same(folder, origin, precision)
     with _beside(folder) as temporary:
         merged = temporary / "merged"
         _merge(run, merged, "float32" if precision == "float32" else None)
         made = _quantise(merged, temporary / "made", precision, quantiser)
+        _carry_over(merged, made)
         _describe(made, run, task, name, precision, origin)
         made.rename(folder)
     return folder
+
+
+def _require_whole(run: Run, task: Task) -> None:
+    """Raises UsageError for a run on another version of the task, or one that is not complete: it measured too little."""
+    made_on = run.manifest["task"]
+    if made_on["digest"] != task.digest:
+        raise UsageError(
+            f"run {run.id} is on {made_on['name']} {made_on['version']}, not on {task.name} as it is now. Run it again."
+        )
+    if run.manifest["status"] != "complete" or run.manifest["limit"] is not None:
+        raise UsageError(f"run {run.id} is not a complete run of the whole task. Package one that is.")
+
+
+def _carry_over(merged: Path, made: Path) -> None:
+    """What a quantiser must not change: a whole checkpoint with the same template and end of turn; an oracle arm stays one."""
+    from harness.models import chat, hf
+
+    if hf.folders(str(made.resolve())).adapter is not None:
+        raise EnvironmentProblem(
+            "the quantiser made an adapter, which is no package. It must write a whole checkpoint."
+        )
+    before, after = (hf.load_tokenizer(one) for one in (merged, made))
+    if before.chat_template != after.chat_template or chat.encode(before, PROBE) != chat.encode(after, PROBE):
+        raise EnvironmentProblem("the quantiser changed tokenizer or chat template. It must save both as they were.")
+    for name in ("generation_config.json", hf.MARK):
+        if made != merged and (merged / name).exists():
+            shutil.copy(merged / name, made)
 
 
 def _model(run: Run) -> str:
@@ -84,20 +126,18 @@ def _merge(run: Run, out: Path, dtype: str | None) -> None:
     """The run's checkpoint without its adapter, its template and end of turn as measured, in `out`."""
     import torch
 
-    from harness.models import Options, chat, hf
+    from harness.models import Options, chat, checkpoint, hf
 
     name = _model(run).removeprefix("hf/")
     known = run.manifest["identity"]
     measured = hf.HFModel(name, Options(known["batch_size"] if known["batch_size"] != "auto" else None, known["dtype"]))
-    if changed := [
-        part
-        for part in ("weights", "adapter", "tokenizer", "chat_template")
-        if measured.identity()[part] != known[part]
-    ]:
+    if changed := [part for part in CHECKED if measured.identity()[part] != known[part]]:
         raise EnvironmentProblem(
             f"{name} is not what run {run.id} measured (its {', '.join(changed)} changed). Run the benchmark on it again."
         )
     found = hf.folders(name)
+    if "quantization_config" in checkpoint.read_config(found.base / "config.json"):
+        raise UsageError(f"{name} is quantised already. Package the checkpoint that it was made from.")
     kind = getattr(torch, dtype or ("float32" if hf.device("auto") == "cpu" else "bfloat16"))
     model: Any = hf.load_base(found.base, kind, hf.device("auto"))
     if found.adapter is not None:
@@ -106,7 +146,8 @@ def _merge(run: Run, out: Path, dtype: str | None) -> None:
     template = chat.require_template(tokenizer, str(found.tokenizer))
     end = chat.turn_end(tokenizer, str(found.tokenizer))
     ends = model.generation_config.eos_token_id
-    model.generation_config.eos_token_id = sorted({end, *(ends if isinstance(ends, list) else [ends])} - {None})
+    known_ends = {end, tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+    model.generation_config.eos_token_id = sorted(known_ends - {None})
     model.generation_config.do_sample = True  # else `transformers serve` takes no temperature above 0
     model.generation_config.repetition_penalty = 1.0  # as `easyds run` decodes
     model.generation_config.pad_token_id = chat.padding(tokenizer, end, str(found.tokenizer))
@@ -126,11 +167,12 @@ def _quantise(merged: Path, out: Path, precision: str, quantiser: Path | None) -
     from harness.models import hf
 
     if quantiser is not None:
-        done = subprocess.run([str(quantiser), str(merged), str(out)], capture_output=True, text=True)
+        kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        command = [str(one.resolve()) for one in (quantiser, merged, out)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=kept)
         if done.returncode or not (out / "config.json").exists():
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise EnvironmentProblem(f"{quantiser} made no checkpoint (exit {done.returncode}): {last[:300]}")
-        hf.folders(str(out))
         return out
     if precision == "float32":
         return merged
@@ -141,8 +183,6 @@ def _quantise(merged: Path, out: Path, precision: str, quantiser: Path | None) -
         w8a8.quantise(model)
     model.save_pretrained(out, safe_serialization=True)
     hf.load_tokenizer(merged).save_pretrained(out)
-    if (merged / hf.MARK).exists():
-        shutil.copy(merged / hf.MARK, out)
     return out
 
 
@@ -216,7 +256,7 @@ def card(folder: Path, task: Task, before: Mapping[str, Any], after: Mapping[str
 A tutor for data structures: given what a student said, it writes a short hint that leads to the next step without giving the answer (Chinese and English). 数据结构辅导模型：根据学生的话写一小段引导，不直接给答案。
 
 - precision: {package.precision}; sha256 of the weights: `{package.digest}`
-- benchmark: EasyDS Bench, task {task.name} {task.version} (`{task.digest[:12]}`), {len(task.items)} items, 95 % intervals clustered by problem
+- benchmark: EasyDS Bench, task {task.name} {task.version} (`{task.digest[:12]}`), {len(task.items)} items; 95 % intervals: of scores clustered by problem, of latency by order statistics
 
 {chr(10).join(lines)}
 
@@ -247,5 +287,5 @@ def _told(one: Any) -> str:
     if one is None:
         return "not measured"
     if one.low is None:
-        return f"{one.value:.4g}"
+        return f"{one.value:.4g} (n {one.n})"
     return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}] (n {one.n})"

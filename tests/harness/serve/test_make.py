@@ -124,18 +124,63 @@ def test_an_oracle_stays_one(cli: Cli, task: Path, measured: Path, adapter: Path
     (adapter / "easyds.json").write_text('{"oracle": true}')
     assert cli("run", "-t", task, "-m", f"hf/{adapter}", "--as", "dpo", "--runs", measured, *SETTINGS).code == 0
     assert package(cli, task, measured).code == 0
-    assert json.loads((tmp_path / "packages" / "dpo-int8" / "easyds.json").read_text()) == {"oracle": True}
+    forgetful = program(tmp_path, "cp -r $1 $2; rm $2/easyds.json $2/generation_config.json")
+    assert package(cli, task, measured, "--alias", "own", "--quantiser", forgetful).code == 0
+    for name in ("dpo-int8", "own"):
+        folder = tmp_path / "packages" / name
+        assert json.loads((folder / "easyds.json").read_text()) == {"oracle": True}
+        assert json.loads((folder / "generation_config.json").read_text())["do_sample"] is True
 
 
-@pytest.mark.parametrize(("body", "code", "said"), [("cp -r $1 $2", 0, ""), ("echo too big >&2; exit 7", 3, "too big")])
+def program(folder: Path, body: str) -> Path:
+    path = folder / "quantise"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        ("cp -r $1 $2", 0, ""),
+        ("echo too big >&2; exit 7", 3, "too big"),
+        ("cp -r $1 $2; rm $2/tokenizer*", 3, "changed tokenizer"),
+        ("cp -r $1 $2; echo x >> $2/chat_template.jinja", 3, "changed tokenizer"),
+    ],
+)
 def test_a_quantiser_of_ones_own(
     cli: Cli, task: Path, measured: Path, tmp_path: Path, body: str, code: int, said: str
 ) -> None:
-    program = tmp_path / "quantise"
-    program.write_text(f"#!/bin/sh\n{body}\n")
-    program.chmod(0o755)
-    done = package(cli, task, measured, "--precision", "w4", "--quantiser", program)
+    done = package(cli, task, measured, "--precision", "w4", "--quantiser", program(tmp_path, body))
     assert done.code == code, done.err
     assert said in done.err
     assert (tmp_path / "packages" / "dpo-w4" / "package.json").exists() == (code == 0)
     assert not list((tmp_path / "packages").glob(".*"))
+
+
+def test_a_quantiser_is_the_file_that_was_named(
+    cli: Cli, task: Path, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program(tmp_path, "env > seen.txt; cp -r $1 $2")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    assert package(cli, task, measured, "--alias", "a", "--quantiser", "./quantise").code == 0
+    assert "sk-secret" not in (tmp_path / "seen.txt").read_text()
+    missing = package(cli, task, measured, "--alias", "b", "--quantiser", "./nothing")
+    assert (missing.code, "is no program" in missing.err) == (2, True)
+    other = package(cli, task, measured, "--alias", "a")
+    assert (other.code, "is another package" in other.err) == (2, True)
+
+
+def test_what_would_be_told_wrongly_is_refused(cli: Cli, task: Path, measured: Path, tmp_path: Path) -> None:
+    """A package of a package, a name that hides the original, a part of a run, another task."""
+    assert package(cli, task, measured).code == 0
+    again = cli(
+        "package", "dpo-int8", "-t", task, "--runs", measured, "--out", tmp_path / "p", "--precision", "bfloat16"
+    )
+    assert (again.code, "quantised already" in again.err) == (2, True)
+    same = package(cli, task, measured, "--alias", "dpo")
+    assert (same.code, "Choose another --alias" in same.err) == (2, True)
+    other = make_task(tmp_path / "other", [item_row(number) for number in range(4)], scorers=["chrf"])
+    assert "Run it again" in cli("package", "dpo", "-t", other, "--runs", measured, "--out", tmp_path / "p").err
+    assert not (tmp_path / "p").exists() or not list((tmp_path / "p").iterdir())

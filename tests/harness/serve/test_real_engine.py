@@ -17,7 +17,7 @@ from support import command, easyds, read_jsonl
 
 from harness.models import Options
 from harness.models.hf import HFModel
-from harness.models.server import weights_digest
+from harness.models.server import Server, weights_digest
 from harness.serve.guidance import prompt
 from harness.serve.package import read
 from harness.serve.requests import Ask
@@ -117,3 +117,16 @@ def test_how_vllm_is_started(tiny: Path, tmp_path: Path) -> None:
         assert "vllm at http://127.0.0.1" in front.said[-1]
         assert front.ask("/healthz").status == 200
         assert front.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_is_called_like_a_module_is_not_imported(tiny: Path, tmp_path: Path) -> None:
+    """The engine's folder holds the checkpoint under its own name: `torch` must still be torch."""
+    folder, mark = tmp_path / "torch", tmp_path / "ran"
+    tiny.rename(folder)
+    (folder / "__init__.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    server = Server(str(folder))
+    try:
+        assert not mark.exists()
+    finally:
+        server.close()
