@@ -134,6 +134,9 @@ def merge(source: Path, root: Path) -> Merged:
             )
         else:
             fresh.append(run)
+    for run in fresh:
+        if link := next((path for path in run.folder.rglob("*") if path.is_symlink()), None):
+            raise UsageError(f"{link} is a link, which a run folder never holds. Nothing was copied.")
     root.mkdir(parents=True, exist_ok=True)
     for run in fresh:
         if whole := _whole(run, root):  # a shard whose other shard has just been copied

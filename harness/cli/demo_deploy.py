@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,15 +56,19 @@ def serving(package: Path, folder: Path) -> Iterator[str]:
     """`easyds serve` on a free port until the block ends: its address. Raises EnvironmentProblem if it does not start."""
     words = ["serve", str(package), "--port", "0", "--log", str(folder / "turns.jsonl")]
     print("$ easyds " + shlex.join(words), file=sys.stderr)
-    process = subprocess.Popen([*EASYDS, *words], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
+    said = folder / "serve.txt"
+    with open(said, "w", encoding="utf-8") as output:
+        process = subprocess.Popen([*EASYDS, *words], stderr=output)
     try:
-        for line in process.stderr:
-            print(line.rstrip(), file=sys.stderr)
-            if found := SERVED.search(line):
-                yield found[1]
-                return
-        raise EnvironmentProblem(f"{package} could not be served; it says why above.")
+        while not (found := SERVED.search(said.read_text(encoding="utf-8"))):
+            if process.poll() is not None:
+                raise EnvironmentProblem(f"{package} could not be served: {said} says why.")
+            time.sleep(0.2)
+        print(said.read_text(encoding="utf-8").rstrip(), file=sys.stderr)
+        yield found[1]
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()

@@ -195,3 +195,10 @@ def test_where_a_checkpoint_lies_is_not_published(
     publish(small, runs, tmp_path / "leaderboards")
     assert Run(tmp_path / "leaderboards" / "small" / "a").manifest["model"] == shown
     assert Run(runs / "a").manifest["model"] == model
+
+
+def test_merge_refuses_links_out_of_a_run(small: Task, several: Path, tmp_path: Path) -> None:
+    (several / "a1" / "notes.txt").symlink_to("/etc/hostname")
+    with pytest.raises(UsageError, match="is a link"):
+        board.merge(several, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
