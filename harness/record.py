@@ -301,6 +301,17 @@ def lock(path: Path, what: str) -> int:
     return descriptor
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds `path` as its lock."""
+    if not path.exists():
+        return False
+    try:
+        os.close(lock(path, str(path)))
+    except EnvironmentProblem:
+        return True
+    return False
+
+
 def find_runs(root: Path) -> list[Run]:
     """All runs below `root` that can be read, oldest first."""
     return scan(root)[0]

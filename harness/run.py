@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import measure
 from harness import task as tasks
+from harness.digest import digest
 from harness.errors import Incomplete, UsageError
 from harness.record import JUDGEMENTS, Lines, Run, RunWriter, open_run, read_lines
 from harness.scorers import open_scorer
@@ -289,10 +290,8 @@ def join(folder: Path, other: Run, task: Task) -> Run:
             raise UsageError(
                 f"{other.id} holds an answer to {strange.item}, sample {strange.sample}, which run {run.id} does not ask."
             )
-        told = [
-            row for row in read_lines(other.folder / JUDGEMENTS) if row not in list(read_lines(folder / JUDGEMENTS))
-        ]
-        if told:
+        kept = {digest(row) for row in read_lines(folder / JUDGEMENTS)}
+        if told := [row for row in read_lines(other.folder / JUDGEMENTS) if digest(row) not in kept]:
             journal = Lines(folder / JUDGEMENTS)
             for row in told:
                 journal.append(row)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EasyDSError, EnvironmentProblem, OutOfMemory, UsageError
-from harness.record import lock, write_json
+from harness.record import is_held, lock, write_json
 
 GIVEN, LOG, EVENTS, RESULT = "given.json", "log.txt", "events.jsonl", "result.json"
 Tell = Callable[[Mapping[str, Any]], None]
@@ -76,6 +76,29 @@ def run(order: Order, tell: Tell | None = None, stop: Callable[[], bool] = lambd
         return _result(output)
     finally:
         os.close(holder)
+
+
+def run_when_free(
+    order: Order,
+    tell: Tell | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    waiting: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """`run`, once a process that a killed command left at work in the folder has ended; also if it wakes beside ours.
+
+    `waiting` is called before each wait.
+    """
+    held = order.output / ".lock"
+    while True:
+        if is_held(held):
+            waiting()
+        while is_held(held) and not stop():
+            time.sleep(POLL_S)
+        try:
+            return run(order, tell, stop)
+        except StageFailed:
+            if not is_held(held):
+                raise
 
 
 def estimate(order: Order) -> dict[str, Any]:

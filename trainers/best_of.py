@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.models import Options, chat, hf
+from harness.models.checkpoint import folders
 from harness.types import Decoding, Failure, Request, Response
 from trainers import checkpoint
 from trainers.rewards import RewardModel, is_oracle
@@ -35,7 +36,7 @@ class BestOf:
                 f"model '{self.name}' must be best-of/N/FOLDER, N at least 2 and FOLDER a reward checkpoint."
             )
         self.count, self._reward = int(count), Path(folder)
-        found = hf.folders(checkpoint.place(folder))
+        found = folders(checkpoint.place(folder))
         if found.adapter is None:
             raise UsageError(f"the reward model {folder} is no adapter, so the policy it was trained on is not known.")
         self._policy = hf.HFModel(str(found.base), options)

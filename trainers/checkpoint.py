@@ -23,6 +23,7 @@ from transformers import (
 from harness.digest import digest, files_digest
 from harness.errors import EnvironmentProblem, UsageError
 from harness.models import chat, hf
+from harness.models.checkpoint import MARK, folders, is_oracle
 from harness.record import write_json
 from trainers.stage import CHECKPOINT
 
@@ -82,7 +83,7 @@ def place(name: str) -> str:
 
 def checkpoint_digest(name: str) -> str:
     """One digest over the weights, configurations and tokenizer of a checkpoint, its base's included for an adapter."""
-    found = hf.folders(place(name))
+    found = folders(place(name))
     parts = [files_digest([*found.base.glob("*.safetensors"), found.base / "config.json"])]
     if found.adapter:
         parts.append(files_digest([*found.adapter.glob("*.safetensors"), found.adapter / "adapter_config.json"]))
@@ -106,7 +107,7 @@ def load(name: str, lora: Lora | None, merged: Path) -> Loaded:
     In float32 on a processor and when all weights are trained, in bfloat16 under an adapter on a GPU. The tokenizer's
     eos is the token that ends a turn in the template. Raises EnvironmentProblem for what does not load safely.
     """
-    found = hf.folders(place(name))
+    found = folders(place(name))
     dtype = torch.bfloat16 if lora and device() == "cuda" else torch.float32
     base = found.base
     if found.adapter:
@@ -126,7 +127,7 @@ def load(name: str, lora: Lora | None, merged: Path) -> Loaded:
         model.generation_config.eos_token_id, model.generation_config.pad_token_id = end, pad
     if found.adapter:
         tokenizer.save_pretrained(merged)
-    oracle = any(hf.is_oracle(one) for one in (found.base, found.adapter) if one)
+    oracle = any(is_oracle(one) for one in (found.base, found.adapter) if one)
     return Loaded(model, tokenizer, base, end, pad, oracle)
 
 
@@ -169,7 +170,7 @@ def save_policy(model: Any, loaded: Loaded, output: Path, *, merge: bool, oracle
         model.save_pretrained(target, safe_serialization=True)
     loaded.tokenizer.save_pretrained(target)
     if oracle or loaded.oracle:
-        write_json(target / hf.MARK, {"oracle": True})
+        write_json(target / MARK, {"oracle": True})
 
 
 def with_head(model: Any, seed: int = 0) -> Any:
@@ -198,7 +199,7 @@ def save_reward(model: Any, loaded: Loaded, output: Path, *, oracle: bool = Fals
     scorer = model.get_base_model() if isinstance(model, PeftModel) else model
     save_file({"weight": _head(scorer).weight.detach().cpu().contiguous()}, target / HEAD)
     if oracle:
-        write_json(target / hf.MARK, {"oracle": True})
+        write_json(target / MARK, {"oracle": True})
 
 
 def _head(scorer: Any) -> Any:
@@ -212,7 +213,7 @@ def load_reward(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     path = folder / HEAD
     if not path.exists():
         raise EnvironmentProblem(f"{folder} has no {HEAD}: it is no reward model. 'easyds train reward' makes one.")
-    found = hf.folders(place(str(folder)))
+    found = folders(place(str(folder)))
     tokenizer = hf.load_tokenizer(folder)
     if found.adapter is None:
         scorer: Any = AutoModelForSequenceClassification.from_pretrained(

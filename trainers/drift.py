@@ -14,7 +14,7 @@ from peft import LoraConfig, load_peft_weights, set_peft_model_state_dict
 
 from harness import task as tasks
 from harness.errors import UsageError
-from harness.models import hf
+from harness.models.checkpoint import folders
 from harness.types import Decoding
 from trainers import checkpoint
 from trainers.checkpoint import Lora
@@ -44,7 +44,7 @@ class Spec(StageSpec):
 def run(path: Path) -> None:
     """Measure as the spec at `path` says."""
     spec = read_spec(Spec, path)
-    folder = hf.folders(checkpoint.place(spec.policy)).adapter
+    folder = folders(checkpoint.place(spec.policy)).adapter
     if folder is None:
         raise UsageError(
             f"{path}: the policy {spec.policy} is no adapter, so it has no reference on the same backbone."

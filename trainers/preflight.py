@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from harness.models import hf
+from harness.models.checkpoint import folders
 from trainers import checkpoint, memory, profiles
 from trainers.data import Columns, read_rows
 from trainers.memory import Load, Shape, estimate
@@ -26,7 +27,7 @@ def plan(stage: str, spec: Any) -> tuple[Shape, Load, int]:
 
     Raises UsageError for a base of another kind.
     """
-    found = hf.folders(checkpoint.place(spec.base))
+    found = folders(checkpoint.place(spec.base))
     shape = Shape.read(found.base)
     how = spec.ppo if stage == "ppo" else spec
     fresh = getattr(how, "max_new_tokens", 0)

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from harness import rubric
 from harness.errors import UsageError
-from harness.models import hf
+from harness.models.checkpoint import is_oracle as is_marked
 from harness.rubric import gold_score
 from harness.scorers.checks import check
 from trainers import checkpoint
@@ -76,7 +76,7 @@ class Gold:
 
 def is_oracle(name: str) -> bool:
     """Whether a reward is the gold score, or a reward model that learnt the gold score's own labels."""
-    return name == GOLD or hf.is_oracle(Path(name))
+    return name == GOLD or is_marked(Path(name))
 
 
 def open_reward(name: str, tokenizer: PreTrainedTokenizerBase) -> Reward:

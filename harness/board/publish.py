@@ -121,10 +121,11 @@ def merge(source: Path, root: Path) -> Merged:
         raise UsageError(f"{source} holds no run folder.")
     fresh: list[Run] = []
     merged = Merged([], [], [])
+    there = scan(root)[0]
     for run in runs:
         place = root / safe_name(run.id, "run name")
-        whole = _whole(run, root)
-        if whole and not _holds(whole, run):
+        whole, known = _whole(run, there)
+        if whole and not known:
             merged.shards.append((whole.folder, run))
         elif whole or (place.exists() and content(run.folder) == content(place)):
             merged.known.append(run.id)
@@ -139,7 +140,8 @@ def merge(source: Path, root: Path) -> Merged:
             raise UsageError(f"{link} is a link, which a run folder never holds. Nothing was copied.")
     root.mkdir(parents=True, exist_ok=True)
     for run in fresh:
-        if whole := _whole(run, root):  # a shard whose other shard has just been copied
+        whole, _ = _whole(run, there)
+        if whole:  # a shard whose other shard has just been copied
             merged.shards.append((whole.folder, run))
             continue
         temporary = root / f".{run.id}.tmp"
@@ -147,16 +149,19 @@ def merge(source: Path, root: Path) -> Merged:
         shutil.copytree(run.folder, temporary, ignore=shutil.ignore_patterns(".lock"))
         temporary.rename(root / run.id)
         merged.copied.append(run.id)
+        there.append(Run(root / run.id))
     return merged
 
 
-def _whole(shard: Run, root: Path) -> Run | None:
-    """The run in `root` that a shard is a part of."""
+def _whole(shard: Run, there: Iterable[Run]) -> tuple[Run | None, bool]:
+    """The run that a shard is a part of, and whether it was taken into it; (None, False) for what is no shard."""
     if not shard.manifest.get("shard"):
-        return None
+        return None, False
     key = shard.manifest["configuration_digest"]
-    same = [run for run in scan(root)[0] if run.manifest["configuration_digest"] == key]
-    return next((run for run in same if run.manifest.get("shard") or _holds(run, shard)), None)
+    same = [run for run in there if run.manifest["configuration_digest"] == key]
+    if taken := next((run for run in same if _holds(run, shard)), None):
+        return taken, True
+    return next((run for run in same if run.manifest.get("shard")), None), False
 
 
 def _holds(whole: Run, shard: Run) -> bool:

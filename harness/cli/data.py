@@ -90,8 +90,9 @@ def validate(
 
 def _length(model: str) -> Any:
     from harness.models import hf
+    from harness.models.checkpoint import folders
 
-    tokenizer = hf.load_tokenizer(hf.folders(model).tokenizer)
+    tokenizer = hf.load_tokenizer(folders(model).tokenizer)
     return lambda turns: len(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)["input_ids"])
 
 
@@ -287,8 +288,9 @@ def report(
 
 def _tokens(model: str) -> Any:
     from harness.models import hf
+    from harness.models.checkpoint import folders
 
-    tokenizer = hf.load_tokenizer(hf.folders(model).tokenizer)
+    tokenizer = hf.load_tokenizer(folders(model).tokenizer)
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 

@@ -42,8 +42,7 @@ def package(
     the_task = loader.load(task or before.manifest["task"]["name"])
     folder = make.make(before, the_task, out, precision, alias, quantiser)
     print(f"package: {folder}", file=sys.stderr)
-    decoding = dict(before.manifest["decoding"].items())
-    plan = runner.Plan.of(the_task, before.manifest["limit"], **decoding)
+    plan = runner.Plan.of(the_task, **before.manifest["decoding"])
     known = before.manifest["identity"]["batch_size"]
     dtype = "float32" if precision == "float32" else "bfloat16"
     options = models.Options(None if known == "auto" else known, dtype, "auto", None, 1)

@@ -26,7 +26,7 @@ from harness.experiment import cost
 from harness.experiment.graph import Graph, Node, order
 from harness.experiment.ledger import Ledger, rows
 from harness.experiment.plan import Arm, Plan, Settings, put
-from harness.record import MANIFEST, Run, lock, write_json
+from harness.record import MANIFEST, Run, is_held, lock, write_json
 
 MADE = "experiment.json"
 POLL_S = 0.2
@@ -299,20 +299,20 @@ class Work:
     def _make(self, node: Node) -> None:
         started = time.perf_counter()
         self.watch.begun(node)
-        self._wait_for_others(node)
         if node.kind == "stage":
             spec = {key: value for key, value in node.settings.items() if key != "stage"}
             self._train(node, {**spec, "output": str(node.path)})
         else:
             if node.kind == "test":
                 self.ledger.test(node.name)
+            self._wait_for_others(node)
             self._in_a_process(node)
         seconds = time.perf_counter() - started
         self.ledger.append("made", kind=node.kind, name=node.name, path=str(node.path), seconds=round(seconds, 1))
         self.watch.done(node, seconds)
 
     def _train(self, node: Node, spec: Mapping[str, Any]) -> None:
-        stages.run(
+        stages.run_when_free(
             stages.Order(node.settings["stage"], spec), lambda event: self.watch.event(node, event), self._stop.is_set
         )
 
@@ -344,14 +344,9 @@ class Work:
                 raise EnvironmentProblem(lines[-1] if lines else f"it ended with exit code {process.returncode}.")
 
     def _wait_for_others(self, node: Node) -> None:
-        """Wait until no process left over from a killed experiment writes this node."""
-        held = node.path / ".lock"
-        while held.exists() and not self._stop.is_set():
-            try:
-                os.close(lock(held, node.name))
-                return
-            except EnvironmentProblem:
-                time.sleep(POLL_S)
+        """Wait until no process left over from a killed experiment writes this run."""
+        while is_held(node.path / ".lock") and not self._stop.is_set():
+            time.sleep(POLL_S)
 
 
 def is_made(node: Node) -> bool:

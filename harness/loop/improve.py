@@ -15,7 +15,6 @@ command goes on after a kill at any moment. A round without `result.json` is the
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 from harness import annotate, models, run, stages
 from harness import task as tasks
 from harness.digest import digest, file_digest
-from harness.errors import EnvironmentProblem, GateFailed, Incomplete, UsageError
+from harness.errors import GateFailed, Incomplete, UsageError
 from harness.loop import collect, promotion, votes
 from harness.loop.plan import Plan
 from harness.loop.promotion import Decision
@@ -35,7 +34,6 @@ from harness.serve import make
 from harness.types import Task
 
 ROUND, RESULT, PAIRS = "round.json", "result.json", "pairs.jsonl"
-POLL_S = 0.5
 Tell = Callable[[str], None]
 
 
@@ -154,35 +152,12 @@ def _train(plan: Plan, present: Round, pairs: Path, tell: Tell) -> Path:
     key = digest([file_digest(pairs), present.digest, base, dict(plan.dpo)])[:8]
     output = present.folder / f"dpo-{key}"
     spec = {**plan.dpo, "base": base, "data": str(pairs.resolve()), "output": str(output.resolve())}
-    result = _staged(stages.Order("dpo", spec), tell)
+    order = stages.Order("dpo", spec)
+    result = stages.run_when_free(
+        order, waiting=lambda: tell(f"waiting for what an earlier command left at work in {order.output}")
+    )
     tell(f"dpo: {result['pairs']} pairs, {result['seconds']:.0f} s")
     return output.resolve() / "checkpoint"
-
-
-def _staged(order: stages.Order, tell: Tell) -> dict[str, Any]:
-    """The result of a stage. One that outlived the command that started it is waited for, also if it wakes beside ours."""
-    while True:
-        if _held(order.output):
-            tell(f"waiting for what an earlier command left at work in {order.output}")
-        while _held(order.output):
-            time.sleep(POLL_S)
-        try:
-            return stages.run(order)
-        except stages.StageFailed:
-            if not _held(order.output):
-                raise
-
-
-def _held(output: Path) -> bool:
-    """Whether a process writes a stage's folder."""
-    held = output / ".lock"
-    if not held.exists():
-        return False
-    try:
-        os.close(lock(held, str(output)))
-    except EnvironmentProblem:
-        return True
-    return False
 
 
 def trainable(serving: Path) -> str:

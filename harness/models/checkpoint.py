@@ -101,6 +101,7 @@ def is_oracle(folder: Path) -> bool:
 
 
 def read_config(path: Path) -> dict[str, Any]:
+    """A JSON object of a checkpoint. Raises EnvironmentProblem for a file that is none."""
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

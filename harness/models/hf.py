@@ -21,11 +21,7 @@ from transformers.utils import logging
 from harness.digest import digest, file_digest, files_digest
 from harness.errors import EnvironmentProblem, UsageError
 from harness.models import Options, chat
-from harness.models.checkpoint import MARK as MARK
-from harness.models.checkpoint import Folders as Folders
-from harness.models.checkpoint import folders as folders
-from harness.models.checkpoint import is_oracle as is_oracle
-from harness.models.checkpoint import read_config
+from harness.models.checkpoint import folders, is_oracle, read_config
 from harness.models.engine import Row, generate
 from harness.types import Decoding, Failure, Message, Model, Request, Response
 

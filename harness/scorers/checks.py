@@ -10,7 +10,7 @@ The version is part of every score's source and is frozen before an experiment s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness.scorers import numerals, slips, verdicts
 from harness.scorers.evidence import Reading
@@ -212,6 +212,12 @@ def check(item: Item, text: str) -> dict[str, Verdict]:
     return {name: one(read) for name, one in CHECKS.items() if not (name == "D2" and read.right_student)}
 
 
+def without_facts(response: Response, criteria: Sequence[str], source: str) -> Iterator[Score]:
+    """The criteria unscored, for a response to an item that carries no facts."""
+    for name in criteria:
+        yield Score(response.item, response.sample, name, source, None, "the item has no computed facts")
+
+
 class TraceChecks:
     """The checks as a scorer, for items that carry a simulator's facts. Other items are unscored."""
 
@@ -222,8 +228,7 @@ class TraceChecks:
         for response in responses:
             item = items[response.item]
             if "states" not in item.meta:
-                for name in CRITERIA:
-                    yield Score(item.id, response.sample, name, self.source, None, "the item has no computed facts")
+                yield from without_facts(response, CRITERIA, self.source)
                 continue
             for name, (value, why) in check(item, response.text).items():
                 yield Score(item.id, response.sample, name, self.source, float(value), evidence=why)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
-from harness.scorers.checks import withheld
+from harness.scorers.checks import withheld, without_facts
 from harness.scorers.evidence import Reading
 from harness.simulator.student import Lesson, Student, luck, sibling
 from harness.types import Item, Response, Score
@@ -62,8 +62,7 @@ class Transfer:
         for response in responses:
             item = items[response.item]
             if "states" not in item.meta:
-                for name in CRITERIA:
-                    yield Score(item.id, response.sample, name, self.source, None, "the item has no computed facts")
+                yield from without_facts(response, CRITERIA, self.source)
             elif item.misconception is not None:
                 for name, value in outcome(item, response.sample, response.text).items():
                     yield Score(item.id, response.sample, name, self.source, value, evidence="simulated")

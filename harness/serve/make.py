@@ -7,7 +7,6 @@ a checkpoint folder OUT from the merged one in IN.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -18,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EnvironmentProblem, UsageError
+from harness.models.checkpoint import MARK, folders, read_config
 from harness.models.server import PACKAGE, SECRETS, weights_digest
 from harness.paths import safe_name, slug
-from harness.record import Run, write_json, write_text
+from harness.record import Run, read_json, write_json, write_text
 from harness.serve.package import Package, read
 from harness.simulator.language import words
 from harness.types import Task
@@ -83,14 +83,14 @@ def _carry_over(merged: Path, made: Path) -> None:
     """What a quantiser must not change: a whole checkpoint with the same template and end of turn; an oracle arm stays one."""
     from harness.models import chat, hf
 
-    if hf.folders(str(made.resolve())).adapter is not None:
+    if folders(str(made.resolve())).adapter is not None:
         raise EnvironmentProblem(
             "the quantiser made an adapter, which is no package. It must write a whole checkpoint."
         )
     before, after = (hf.load_tokenizer(one) for one in (merged, made))
     if before.chat_template != after.chat_template or chat.encode(before, PROBE) != chat.encode(after, PROBE):
         raise EnvironmentProblem("the quantiser changed tokenizer or chat template. It must save both as they were.")
-    for name in ("generation_config.json", hf.MARK):
+    for name in ("generation_config.json", MARK):
         if made != merged and (merged / name).exists():
             shutil.copy(merged / name, made)
 
@@ -104,7 +104,7 @@ def _model(run: Run) -> str:
 
 def _same(folder: Path, origin: Mapping[str, Any], precision: str) -> Path:
     package = read(folder)
-    made = json.loads((folder / PACKAGE).read_text(encoding="utf-8")).get("origin")
+    made = read_json(folder / PACKAGE).get("origin")
     if made != origin or package.precision != precision:
         raise UsageError(f"{folder} is another package. Choose another --alias, or move it away; nothing was changed.")
     return folder
@@ -126,17 +126,18 @@ def _merge(run: Run, out: Path, dtype: str | None) -> None:
     """The run's checkpoint without its adapter, its template and end of turn as measured, in `out`."""
     import torch
 
-    from harness.models import Options, chat, checkpoint, hf
+    from harness.models import Options, chat, hf
 
     name = _model(run).removeprefix("hf/")
     known = run.manifest["identity"]
     measured = hf.HFModel(name, Options(known["batch_size"] if known["batch_size"] != "auto" else None, known["dtype"]))
-    if changed := [part for part in CHECKED if measured.identity()[part] != known[part]]:
+    found_now = measured.identity()
+    if changed := [part for part in CHECKED if found_now[part] != known[part]]:
         raise EnvironmentProblem(
             f"{name} is not what run {run.id} measured (its {', '.join(changed)} changed). Run the benchmark on it again."
         )
-    found = hf.folders(name)
-    if "quantization_config" in checkpoint.read_config(found.base / "config.json"):
+    found = folders(name)
+    if "quantization_config" in read_config(found.base / "config.json"):
         raise UsageError(f"{name} is quantised already. Package the checkpoint that it was made from.")
     kind = getattr(torch, dtype or ("float32" if hf.device("auto") == "cpu" else "bfloat16"))
     model: Any = hf.load_base(found.base, kind, hf.device("auto"))
@@ -157,7 +158,7 @@ def _merge(run: Run, out: Path, dtype: str | None) -> None:
     if saved != template:
         raise EnvironmentProblem(f"{name}: its chat template was not saved as it was. Package nothing from it.")
     if known.get("oracle"):
-        write_json(out / hf.MARK, {"oracle": True})
+        write_json(out / MARK, {"oracle": True})
 
 
 def _quantise(merged: Path, out: Path, precision: str, quantiser: Path | None) -> Path:

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness import paths
 from harness.errors import EnvironmentProblem, UsageError
-from harness.models.checkpoint import folders
+from harness.models.checkpoint import folders, read_config
 from harness.models.server import PACKAGE, weights_digest
 from harness.simulator.language import words
 
@@ -95,7 +95,7 @@ def _object(path: Path) -> dict[str, Any]:
 def _plain(folder: Path, digest: str) -> Package:
     """A checkpoint that nobody packaged, as one that was trained on ds-trace."""
     task = paths.read_yaml(paths.datasets() / TASK / "task.yaml")
-    config = _object(folders(str(folder)).base / "config.json")
+    config = read_config(folders(str(folder)).base / "config.json")
     return Package(
         alias=paths.slug(folder.name),
         digest=digest,

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from harness.errors import EnvironmentProblem, UsageError
 from harness.models import hf
+from harness.models.checkpoint import folders, is_oracle
 from trainers import checkpoint
 from trainers.checkpoint import HEAD, Lora
 from trainers.rewards import RewardModel
@@ -74,7 +75,7 @@ def test_an_adapter_names_its_base_by_its_whole_path_and_the_harness_loads_it(
     policy = shaken(get_peft_model(loaded.model, Lora().config(loaded.folder)))
     before = logits(policy)
     checkpoint.save_policy(policy, loaded, tmp_path / "out", merge=False)
-    found = hf.folders(str(tmp_path / "out" / "checkpoint"))
+    found = folders(str(tmp_path / "out" / "checkpoint"))
     assert found.base == tiny.resolve()
     assert found.adapter is not None
     assert torch.equal(logits(hf.with_adapter(hf.load_base(found.base, torch.float32, "cpu"), found.adapter)), before)
@@ -84,11 +85,11 @@ def test_what_the_gold_score_trained_is_marked_and_so_is_what_comes_of_it(tiny: 
     loaded = checkpoint.load(str(tiny), None, tmp_path / "merged")
     checkpoint.save_policy(loaded.model, loaded, tmp_path / "fair", merge=True)
     checkpoint.save_policy(loaded.model, loaded, tmp_path / "oracle", merge=True, oracle=True)
-    assert not hf.is_oracle(tmp_path / "fair" / "checkpoint")
-    assert hf.is_oracle(tmp_path / "oracle" / "checkpoint")
+    assert not is_oracle(tmp_path / "fair" / "checkpoint")
+    assert is_oracle(tmp_path / "oracle" / "checkpoint")
     child = checkpoint.load(str(tmp_path / "oracle" / "checkpoint"), None, tmp_path / "merged")
     checkpoint.save_policy(child.model, child, tmp_path / "child", merge=True)
-    assert hf.is_oracle(tmp_path / "child" / "checkpoint")
+    assert is_oracle(tmp_path / "child" / "checkpoint")
 
 
 @pytest.mark.parametrize("lora", [Lora(), None])

@@ -14,7 +14,7 @@ from support import read_jsonl, write_items
 from harness import models, preferences
 from harness import task as loader
 from harness.errors import UsageError
-from harness.models import hf
+from harness.models import checkpoint
 from harness.simulator.items import build
 from harness.types import Decoding, Request, Response
 from trainers import dpo, drift, reward
@@ -52,9 +52,9 @@ def test_relabelled_pairs_are_the_same_texts_by_a_rater_that_does_not_err(world:
 
 
 def test_what_learnt_the_gold_scores_labels_is_marked(world: SimpleNamespace) -> None:
-    assert hf.is_oracle(world.dpo_gold)
+    assert checkpoint.is_oracle(world.dpo_gold)
     assert is_oracle(str(world.reward_gold))
-    assert not hf.is_oracle(world.dpo_noisy)
+    assert not checkpoint.is_oracle(world.dpo_noisy)
     assert not is_oracle(str(world.reward_noisy))
 
 

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from harness import models
 from harness.errors import EnvironmentProblem, UsageError
-from harness.models import hf
+from harness.models.checkpoint import folders
 from harness.simulator.items import Plan, build
 from harness.types import Decoding, Request
 from trainers import checkpoint, dpo, reward, rewards, rloo, sft
@@ -120,7 +120,7 @@ def test_the_harness_runs_what_a_stage_made(name: str, world: SimpleNamespace) -
     model.load()
     (outcome,) = model.generate([Request(item, 0, item.messages)], Decoding(max_new_tokens=4))
     assert outcome.item == item.id
-    assert (hf.folders(str(folder / "checkpoint")).adapter is None) == (name == "sft")
+    assert (folders(str(folder / "checkpoint")).adapter is None) == (name == "sft")
 
 
 def test_the_seed_makes_the_difference(world: SimpleNamespace) -> None:

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from harness import task as tasks
 from harness.errors import UsageError
-from harness.models import chat, hf
+from harness.models import chat
+from harness.models.checkpoint import MARK
 from harness.record import write_json
 from harness.types import Decoding
 from trainers import checkpoint, preflight
@@ -216,7 +217,7 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
             self.backbone.peft.save_pretrained(str(folder), selected_adapters=[POLICY], safe_serialization=True)
             if self.oracle:
-                write_json(folder / hf.MARK, {"oracle": True})
+                write_json(folder / MARK, {"oracle": True})
             save_file(dict(self.backbone.value_head.state_dict()), folder / VALUE_HEAD)
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in sorted(rows, key=lambda row: row["index"]))
             (folder / "validation.jsonl").write_text("".join(lines), encoding="utf-8")

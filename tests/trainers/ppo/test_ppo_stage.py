@@ -18,6 +18,7 @@ from support import item_row, make_adapter, make_task, read_jsonl
 
 from harness.errors import UsageError
 from harness.models import hf
+from harness.models.checkpoint import MARK, folders, is_oracle
 from trainers.ppo import stage
 
 Spec = Callable[..., Path]
@@ -68,15 +69,15 @@ def test_the_stage_writes_its_contract(write_spec: Spec, reward_model: Path) -> 
     assert all(torch.equal(one, saved[name]) for name, one in weights(output(spec)).items() if name in saved)
     assert len(weights(output(spec))) == len(saved) + 2
     assert not (output(spec) / "trainer_state").exists()
-    assert not hf.is_oracle(output(spec) / "checkpoint")
+    assert not is_oracle(output(spec) / "checkpoint")
 
 
 def test_what_comes_from_an_oracle_arm_is_marked(write_spec: Spec, tiny: Path) -> None:
-    (tiny / hf.MARK).write_text('{"oracle": true}')
+    (tiny / MARK).write_text('{"oracle": true}')
     spec = write_spec("marked")
     stage.run(spec)
-    assert hf.is_oracle(output(spec) / "checkpoint")
-    assert hf.is_oracle(output(spec) / "frontier" / "step-000004")
+    assert is_oracle(output(spec) / "checkpoint")
+    assert is_oracle(output(spec) / "frontier" / "step-000004")
     assert result(spec)["oracle"] is True
 
 
@@ -85,7 +86,7 @@ def test_the_checkpoint_loads_as_any_adapter_does(write_spec: Spec, tiny: Path) 
     stage.run(spec)
     last = output(spec) / "frontier" / "step-000004"
     model = hf.with_adapter(hf.load_base(tiny, torch.float32, "cpu"), last)
-    found = hf.folders(str(output(spec) / "checkpoint"))
+    found = folders(str(output(spec) / "checkpoint"))
     assert found.base == tiny.resolve()
     assert (found.adapter, found.tokenizer) == (output(spec) / "checkpoint",) * 2
     ids = torch.tensor([[5, 9, 11, 40, 7]])
@@ -97,7 +98,7 @@ def test_the_checkpoint_loads_as_any_adapter_does(write_spec: Spec, tiny: Path) 
 def test_a_merged_checkpoint_is_whole(write_spec: Spec, reward_model: Path) -> None:
     spec = write_spec("merged", merge=True, reward=str(reward_model), ppo={"iterations": 2})
     stage.run(spec)
-    assert hf.folders(str(output(spec) / "checkpoint")).adapter is None
+    assert folders(str(output(spec) / "checkpoint")).adapter is None
     assert (output(spec) / "adapter" / "adapter_model.safetensors").exists()
     assert not (output(spec) / "adapter" / "reward").exists()
 
