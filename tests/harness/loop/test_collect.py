@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,13 +110,6 @@ def checkpoint(tiny: Path) -> Path:
     system = {"zh": "辅导。", "en": "Tutor."}
     write_json(tiny / "package.json", {**about, "system": system, "hint": None, "max_new_tokens": 12})
     return tiny
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[annotate.Store]:
-    found = annotate.open_store(tmp_path / "annotations.db")
-    yield found
-    found.close()
 
 
 @pytest.fixture

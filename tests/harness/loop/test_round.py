@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,13 +66,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     plan_file.write_text(yaml.safe_dump(given), encoding="utf-8")
     seconds = {"train": trained - began, "serve": time.monotonic() - trained}
     return World(plan.read(plan_file), plan_file, asked, Expert(lesson, asked), seconds)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[annotate.Store]:
-    found = annotate.open_store(tmp_path / "annotations.db")
-    yield found
-    found.close()
 
 
 def go_round(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,13 +22,6 @@ TEXTS = {
     ("zh", "good"): "下一个元素从哪一端离开？请再走一遍。",
     ("zh", "poor"): "做得很好，继续加油吧！",
 }
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[annotate.Store]:
-    found = annotate.open_store(tmp_path / "annotations.db")
-    yield found
-    found.close()
 
 
 @pytest.fixture
