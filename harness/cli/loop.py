@@ -89,7 +89,7 @@ def improve(
     back: Annotated[bool, typer.Option("--back", help="Only take the last promotion back.")] = False,
     store: Annotated[str | None, typer.Option(help="A path or URL; EASYDS_DB_URL, else annotations.db.")] = None,
 ) -> None:
-    """Served turns, votes, pairs, DPO, benchmark, gate, package. Exit 1 if nothing is promoted, 4 while votes are missing."""
+    """Served turns, votes, pairs, training, benchmark, gate, package. Exit 1 if nothing is promoted, 4 while votes are missing."""
     from harness import annotate
     from harness.loop import improve as improving
     from harness.loop import plan as plans

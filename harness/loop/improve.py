@@ -1,10 +1,10 @@
-"""One round: served turns, people's votes, pairs, DPO from the serving checkpoint, benchmark, gate, package, benchmark, gate.
+"""One round: served turns, people's votes, pairs, training from the serving checkpoint, benchmark, gate, package, and again.
 
     FOLDER/current.json          what is served now, and what was before
            campaigns/NAME-N/     turns of round N and the campaign made of them (`harness/loop/collect.py`)
            rounds/N/round.json   what was served when the round began: the round is about that, whatever comes
                     pairs.jsonl  what people preferred; beside it where each pair comes from
-                    dpo-KEY/     the stage; KEY is the digest of pairs, base and settings
+                    dpo-KEY/     the stage, or reward-KEY/ and ppo-KEY/; KEY is the digest of pairs, base and settings
                     result.json  written last: promoted or not, and why
            runs/ packages/       benchmark runs; packages
 
@@ -111,7 +111,7 @@ def _go_round(plan: Plan, folder: Path, present: Round, store: annotate.Store, l
         pairs = _pairs(plan, folder, present, store, lead, tell)
         trained = _train(plan, present, pairs, tell)
         serving = _benchmark(plan, task, folder, present.serving, slug(present.serving.name), tell)
-        key = trained.parent.name.removeprefix("dpo-")
+        key = trained.parent.name.rpartition("-")[2]
         candidate = _benchmark(plan, task, folder, trained, f"{plan.name}-{present.number}-{key}", tell)
         decision = _gate(task, candidate, serving, plan, tell)
         package = make.make(candidate, task, folder / "packages", plan.precision)
@@ -147,17 +147,34 @@ def _pairs(plan: Plan, folder: Path, present: Round, store: annotate.Store, lead
 
 
 def _train(plan: Plan, present: Round, pairs: Path, tell: Tell) -> Path:
-    """The checkpoint of DPO from what is served."""
-    base = trainable(present.serving)
-    key = digest([file_digest(pairs), present.digest, base, dict(plan.dpo)])[:8]
-    output = present.folder / f"dpo-{key}"
-    spec = {**plan.dpo, "base": base, "data": str(pairs.resolve()), "output": str(output.resolve())}
-    order = stages.Order("dpo", spec)
+    """The checkpoint that the last of the plan's stages makes. Each starts from what is served; PPO follows the reward
+    model that the stage before it made of the same pairs."""
+    base, checkpoint = trainable(present.serving), Path()
+    key = digest([file_digest(pairs), present.digest, base])
+    for stage, settings in plan.train.items():
+        key = digest([key, stage, dict(settings)])
+        output = (present.folder / f"{stage}-{key[:8]}").resolve()
+        spec = {**settings, "base": base, "data": str(pairs.resolve()), "output": str(output)}
+        if stage == "ppo":
+            spec["reward"] = str(checkpoint)
+        _stage(stages.Order(stage, spec), tell)
+        checkpoint = output / "checkpoint"
+    return checkpoint
+
+
+def _stage(order: stages.Order, tell: Tell) -> None:
+    """Run a stage and tell what it says of itself."""
     result = stages.run_when_free(
         order, waiting=lambda: tell(f"waiting for what an earlier command left at work in {order.output}")
     )
-    tell(f"dpo: {result['pairs']} pairs, {result['seconds']:.0f} s")
-    return output.resolve() / "checkpoint"
+    if order.stage == "reward":
+        held = result["held_out"]
+        about = f"right about {held['accuracy']:.0%} of {held['n']} pairs held out"
+    elif order.stage == "ppo":
+        about = f"{result['iterations']} iterations, kept the state after {result['kept']['step']}"
+    else:
+        about = f"{result['pairs']} pairs"
+    tell(f"{order.stage}: {result['seconds']:.0f} s, {about}")
 
 
 def trainable(serving: Path) -> str:

@@ -13,14 +13,17 @@ from harness.errors import UsageError, require
 from harness.loop.choose import Wanted
 from harness.serve.make import PRECISIONS
 
+WAYS = (("dpo",), ("reward", "ppo"))
+"""Stages by which a round trains, in their order"""
 OWN = ("base", "base_digest", "data", "output")
-"""Keys of the stage's spec that the loop sets"""
+"""Keys of a stage's spec that the loop sets; of PPO's also `reward`"""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`start`: the package or checkpoint that the first round begins from. `task`: what decides, by `metric`; `guard`:
-    further tasks whose items must not be trained on. `pairs`: fewer do not train. `dpo`: settings of the stage."""
+    further tasks whose items must not be trained on. `pairs`: fewer do not train. `train`: one of WAYS, in its order, each
+    stage with its settings."""
 
     name: str
     log: Path
@@ -31,7 +34,7 @@ class Plan:
     collect: Wanted = field(default_factory=Wanted)
     campaign: Settings = field(default_factory=lambda: Settings(overlap=3))
     pairs: int = 100
-    dpo: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"dpo": {}})
     precision: str = "float32"
     batch_size: int = 16
 
@@ -51,10 +54,25 @@ def read(path: Path) -> Plan:
     found["collect"] = Wanted(**_fields(Wanted, found.get("collect", {}), f"{where}: collect"))
     found["campaign"] = Settings(**{"overlap": 3, **_fields(Settings, found.get("campaign", {}), f"{where}: campaign")})
     require("precision", found.get("precision", "float32"), list(PRECISIONS), where)
-    dpo = found.get("dpo", {})
-    if not isinstance(dpo, dict) or set(dpo) & set(OWN):
-        raise UsageError(f"{where}: 'dpo' maps settings of the stage to values; the loop sets {', '.join(OWN)}.")
+    if "train" in found:
+        found["train"] = _ways(found["train"], where)
     return Plan(**found)
+
+
+def _ways(given: Any, where: str) -> dict[str, dict[str, Any]]:
+    """`train` of a plan, its stages in their order."""
+    way = next((way for way in WAYS if isinstance(given, dict) and set(given) == set(way)), None)
+    if way is None:
+        raise UsageError(f"{where}: 'train' has {' or '.join(' and '.join(way) for way in WAYS)}, and their settings.")
+    for stage in way:
+        settings, own = given[stage], (*OWN, *(("reward",) if stage == "ppo" else ()))
+        if not isinstance(settings, dict) or set(settings) & set(own):
+            raise UsageError(
+                f"{where}: '{stage}' maps settings of the stage to values; the loop sets {', '.join(own)}."
+            )
+    if "ppo" in way and "validation" not in given["ppo"]:
+        raise UsageError(f"{where}: 'ppo' needs 'validation', a task whose items choose the checkpoint that is kept.")
+    return {stage: given[stage] for stage in way}
 
 
 def fields_of(kind: type[Any]) -> dict[str, Any]:

@@ -51,10 +51,10 @@ def items_of(split: str, clusters: int, seed: int) -> list[Item]:
     ]
 
 
-def write_task(folder: Path, clusters: int) -> Path:
-    """The benchmark: items of the test split, scored by the checks."""
+def write_task(folder: Path, clusters: int, split: str = "test") -> Path:
+    """The benchmark: items of the split, scored by the checks."""
     folder.mkdir(parents=True)
-    write_items(folder / "items.jsonl", [asdict(item) for item in items_of("test", clusters, seed=5)])
+    write_items(folder / "items.jsonl", [asdict(item) for item in items_of(split, clusters, seed=5)])
     given = {
         "name": "school",
         "version": "1",

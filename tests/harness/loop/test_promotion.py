@@ -84,6 +84,9 @@ def test_a_plan_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert (found.campaign.overlap, found.campaign.attention) == (3, 9)
     assert found.guard == ("ds-guidance",)
     assert found.log == Path("served.jsonl")
+    assert found.train == {"dpo": {}}
+    path.write_text(f"{PLAN}train: {{ppo: {{validation: v}}, reward: {{steps: 3}}}}\n")
+    assert list(plan.read(path).train) == ["reward", "ppo"], "whatever the order in the file"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,12 @@ def test_a_plan_is_read_with_its_defaults(tmp_path: Path) -> None:
         (PLAN + "collect: {turn: 3}", "Did you mean 'turns'"),
         (PLAN + "campaign: [3]", "must be a mapping"),
         (PLAN + "precision: int4", "unknown precision 'int4'"),
-        (PLAN + "dpo: {data: x.jsonl}", "the loop sets"),
+        (PLAN + "train: dpo", "has dpo or reward and ppo"),
+        (PLAN + "train: {ppo: {validation: v}}", "has dpo or reward and ppo"),
+        (PLAN + "train: {dpo: {data: x.jsonl}}", "'dpo' maps .* the loop sets base, base_digest, data, output"),
+        (PLAN + "train: {dpo: 3}", "'dpo' maps"),
+        (PLAN + "train: {reward: {}, ppo: {validation: v, reward: gold}}", "'ppo' maps .* output, reward"),
+        (PLAN + "train: {reward: {}, ppo: {}}", "'ppo' needs 'validation'"),
         (PLAN.replace("tutor", "Tutor"), "not allowed"),
         (PLAN.replace("tutor", "t" * 41), "at most 40"),
     ],

@@ -60,7 +60,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         "collect": {"turns": 200, "novel": 0.0},
         "campaign": {"overlap": 3, "qualify": None, "gold": 0, "repeat": 0, "attention": 10},
         "pairs": 40,
-        "dpo": {"steps": 40, "batch_size": 16, "learning_rate": 0.001, "save_every": 10, "lora": LORA},
+        "train": {"dpo": {"steps": 40, "batch_size": 16, "learning_rate": 0.001, "save_every": 10, "lora": LORA}},
     }
     plan_file = folder / "plan.yaml"
     plan_file.write_text(yaml.safe_dump(given), encoding="utf-8")
@@ -111,6 +111,42 @@ def test_use_makes_the_next_model_better(
     assert promotion.current(folder)["left"]["package"] == now["package"]  # type: ignore[index]
     with pytest.raises(UsageError, match="nothing that could be taken back"):
         promotion.go_back(folder)
+
+
+def test_a_reward_model_and_ppo_close_the_loop_too(
+    world: World, tmp_path: Path, store: annotate.Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed while the reward model is trained, and again in PPO."""
+    validation = write_task(tmp_path / "validation", clusters=40, split="validation")
+    steps = {"batch_size": 8, "learning_rate": 0.002, "lora": LORA}
+    ppo = {"iterations": 8, "episodes": 64, "minibatch": 32, "micro_batch": 32, "max_new_tokens": 60}
+    ppo |= {"learning_rate": 0.0005, "value_learning_rate": 0.002}
+    train = {
+        "reward": {"steps": 100, **steps},
+        "ppo": {"validation": str(validation), "validation_items": 40, "frontier": 2, "lora": LORA, "ppo": ppo},
+    }
+    for settings in train.values():
+        settings["save_every"] = 2
+    plan_file = tmp_path / "plan.yaml"
+    plan_file.write_text(yaml.safe_dump(yaml.safe_load(world.plan_file.read_text()) | {"train": train}))
+    folder = tmp_path / "loop"
+    place = folder / "rounds" / "1"
+    args = ("improve", plan_file, "--folder", folder, "--store", tmp_path / "annotations.db")
+    assert _run(args).returncode == 4, "it waits for votes"
+    vote(store, annotate.operator(store, "lead").id, "school-1", HONEST, world.expert)
+    for stage in train:
+        _kill_once(args, lambda stage=stage: any(place.glob(f"{stage}-*/trainer_state/step-*/whole.json")), stage)
+    done = _run(args)
+    with capsys.disabled():
+        print("\n", done.stderr)
+    assert done.returncode == 0, done.stderr
+    result = read_json(place / "result.json")
+    assert result["promoted"] is True
+    assert result["decision"]["comparisons"][0]["low"] > 0
+    (reward,) = place.glob("reward-*/checkpoint")
+    (trained,) = place.glob("ppo-*")
+    assert read_json(trained / "given.json")["reward"] == str(reward.resolve())
+    assert read_json(trained / "result.json")["oracle"] is False, "people's votes trained it, no gold score"
 
 
 def test_liars_among_the_voters_are_left_out(
