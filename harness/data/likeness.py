@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import islice
+from itertools import accumulate, islice
 from tempfile import TemporaryFile
 from typing import TypeVar
 
@@ -35,6 +35,7 @@ BATCH = 64
 """Texts encoded at once."""
 R = TypeVar("R", bound=Mapping[str, object])
 _HAN = re.compile(r"[一-鿿]")
+_UNIT = re.compile(r"[一-鿿]|[^\W_一-鿿]+")
 
 
 def normalised(text: str) -> str:
@@ -185,7 +186,8 @@ class Items:
     """The n-grams of a task's items: what a training row is held against (Brown et al. 2020, appendix C)."""
 
     def __init__(self, texts: Mapping[str, str], n: int = 8) -> None:
-        """`texts` by item id; `n` words, or 2 n characters of Chinese, which say about as much.
+        """`texts` by item id; `n` words, or 2 n characters of Chinese, which say about as much. What stands around an item
+        does not matter, in whatever language.
 
         An n-gram of more than a twentieth of the items is the task's manner of speaking, and is no sign of an item that
         has others.
@@ -212,14 +214,23 @@ class Items:
 
 
 def _grams(text: str, n: int) -> Iterator[str]:
-    """Word n-grams, or 2n-grams of characters where a fifth is Chinese; a shorter text is one."""
-    plain = normalised(text)
-    if len(_HAN.findall(plain)) * 5 >= len(plain.replace(" ", "")):
-        whole = plain.replace(" ", "")
-        yield from (whole[at : at + 2 * n] for at in range(max(1, len(whole) - 2 * n + 1)))
-    else:
-        words = plain.split()
-        yield from (" ".join(words[at : at + n]) for at in range(max(1, len(words) - n + 1)))
+    """From each word or Chinese character on, as many as weigh n words, two characters weighing one; a shorter text is one."""
+    units = _UNIT.findall(normalised(text))
+    whole = " ".join(units)
+    starts = list(accumulate((len(unit) + 1 for unit in units), initial=0))
+    weights = [1 if _HAN.match(unit) else 2 for unit in units]
+    if sum(weights) <= 2 * n:
+        yield whole
+        return
+    end = weight = 0
+    for start, own in enumerate(weights):
+        while weight < 2 * n and end < len(units):
+            weight += weights[end]
+            end += 1
+        if weight < 2 * n:
+            return
+        yield whole[starts[start] : starts[end] - 1]
+        weight -= own
 
 
 @dataclass(frozen=True, slots=True)

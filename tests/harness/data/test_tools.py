@@ -201,12 +201,14 @@ def test_items_of_a_task_are_found_in_training_rows(tmp_path: Path, cli: Any) ->
         },
         {"prompt": f"Dear tutor! {asked['en']} Thanks.", "response": "ok"},
         {"prompt": f"老师好，{asked['zh']}谢谢。", "response": "好"},
+        {"prompt": f"{' '.join(WORDS['en'] * 20)} {asked['zh']} {' '.join(WORDS['en'])}", "response": "ok"},
+        {"prompt": f"{''.join(WORDS['zh'] * 20)}{asked['en']}{''.join(WORDS['zh'])}", "response": "好"},
     ]
     path = write_items(tmp_path / "train.jsonl", mixed)
     done = cli("data", "contamination", path, "-t", TASK, "--out", tmp_path / "kept.jsonl")
     assert done.code == 1
-    assert "line 2: holds 100% of ds-trace-demo" in done.out
-    assert "line 3: holds 100% of ds-trace-demo" in done.out
+    for line in range(2, 6):
+        assert f"line {line}: holds 100% of ds-trace-demo" in done.out, "whatever language stands around it"
     assert len((tmp_path / "kept.jsonl").read_text().splitlines()) == 1
 
 
