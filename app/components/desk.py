@@ -133,7 +133,7 @@ def campaign(store: annotate.Store, kind: str | None = None) -> Campaign:
 
 
 def plain(words: str) -> str:
-    """A text that a widget's options show as it is, though they read Markdown."""
+    """A text that a widget's label or options show as it is, though they read Markdown."""
     return _MARKUP.sub(r"\\\1", line(words))
 
 

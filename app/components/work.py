@@ -186,7 +186,7 @@ def labels_of(name: str, rubric: Rubric, key: str, chosen: str | None = None) ->
     options = list(label_ids(criterion))
     place = options.index(chosen) if chosen in options else None
     return st.radio(
-        say("work.label"),
+        plain(text.criterion_name(criterion)),
         options,
         index=place,
         key=f"{key} {name}",
@@ -226,7 +226,7 @@ def rate(store: annotate.Store, me: str, one: Campaign, task: Presentation) -> N
     st.text(say("work.satisfaction"))
     satisfied = draft.get("satisfaction")
     st.radio(
-        say("work.label"),
+        say("work.satisfaction"),
         list(range(1, 6)),
         index=satisfied - 1 if isinstance(satisfied, int) else None,
         key=f"{key} satisfaction",

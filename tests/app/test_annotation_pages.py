@@ -81,6 +81,14 @@ def test_the_page_shows_the_situation_and_nobodys_name(desk: Desk, kind: str, la
     assert not any(name in str(one) for one in at.button for name in ("good", "fair"))
 
 
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_a_screen_reader_hears_what_each_choice_is_about(desk: Desk, lang: str) -> None:
+    names = [one.label for one in desk("rate", lang).radio]
+    assert catalogue(lang)["work.satisfaction"] in names
+    assert any("D3 " in name for name in names)
+    assert len(set(names)) == len(names)
+
+
 def test_a_form_with_a_hole_is_not_saved_and_a_whole_one_is(desk: Desk) -> None:
     at = desk("rate")
     button(at, "work.submit").click()  # type: ignore[attr-defined]
