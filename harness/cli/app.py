@@ -24,6 +24,15 @@ app = typer.Typer(
     "Options also come from EASYDS_<COMMAND>_<OPTION> and easyds.toml ('easyds config').",
 )
 
+PANELS = {
+    "Begin": ("demo", "doctor", "tasks", "config"),
+    "Benchmark": ("run", "score", "board", "compare", "plan", "app", "merge"),
+    "Judges and people": ("judge", "annotate"),
+    "Train": ("data", "simulate", "pairs", "train", "experiment", "report"),
+    "Deploy and improve": ("package", "serve", "loadtest", "monitor", "collect", "improve"),
+}
+"""What `--help` shows, in this order"""
+
 experiments = typer.Typer(no_args_is_help=True, help="Train candidates by seeds under one budget and benchmark them.")
 app.add_typer(experiments, name="experiment")
 app.add_typer(annotate_commands, name="annotate")

@@ -15,12 +15,16 @@ FILE = "easyds.toml"
 
 
 def command_group() -> Any:
-    """The commands of easyds, each of whose options also reads its environment variable."""
+    """The commands of easyds by panels, each of whose options also reads its environment variable."""
     from typer.main import get_command
 
-    from harness.cli.app import app
+    from harness.cli.app import PANELS, app
 
     group: Any = get_command(app)
+    group.commands = {name: group.commands[name] for names in PANELS.values() for name in names}
+    for panel, names in PANELS.items():
+        for name in names:
+            group.commands[name].rich_help_panel = panel
     for command in group.commands:
         for name, parameter in _options(group, command).items():
             parameter.envvar = f"EASYDS_{command}_{name}".upper()

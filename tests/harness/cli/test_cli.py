@@ -97,6 +97,15 @@ def test_version_and_help(cli: Cli) -> None:
     assert "Usage" in cli().out
 
 
+def test_help_shows_every_command_once() -> None:
+    from typer.main import get_command
+
+    from harness.cli.app import PANELS, app
+
+    shown = [name for names in PANELS.values() for name in names]
+    assert sorted(shown) == sorted(get_command(app).commands)  # type: ignore[attr-defined]
+
+
 def test_help_imports_nothing_heavy() -> None:
     check = (
         "import sys\nfrom harness.cli import main\n"
