@@ -217,20 +217,16 @@ def _grams(text: str, n: int) -> Iterator[str]:
     """From each word or Chinese character on, as many as weigh n words, two characters weighing one; a shorter text is one."""
     units = _UNIT.findall(normalised(text))
     whole = " ".join(units)
-    starts = list(accumulate((len(unit) + 1 for unit in units), initial=0))
-    weights = [1 if _HAN.match(unit) else 2 for unit in units]
-    if sum(weights) <= 2 * n:
+    starts = [0, *accumulate(len(unit) + 1 for unit in units)]
+    weights = [0, *accumulate(1 if "一" <= unit <= "鿿" else 2 for unit in units)]
+    if weights[-1] <= 2 * n:
         yield whole
         return
-    end = weight = 0
-    for start, own in enumerate(weights):
-        while weight < 2 * n and end < len(units):
-            weight += weights[end]
-            end += 1
-        if weight < 2 * n:
-            return
-        yield whole[starts[start] : starts[end] - 1]
-        weight -= own
+    place = {weight: at for at, weight in enumerate(weights)}
+    for start, weight in zip(starts, weights):
+        end = place.get(weight + 2 * n) or place.get(weight + 2 * n + 1)
+        if end:
+            yield whole[start : starts[end] - 1]
 
 
 @dataclass(frozen=True, slots=True)
