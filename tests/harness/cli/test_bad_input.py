@@ -229,6 +229,7 @@ def test_items_in_another_encoding(cli: Cli, tmp_path: Path, runs: Path) -> None
         ({"rubric": None}, ["'rubric'"]),
         ({"rubric": "guidence"}, ["guidence", "Did you mean 'guidance'?"]),
         ({"rubric": 3}, ["'rubric'"]),
+        ({"rubric": "../../x"}, ["../../x", "not allowed"]),
         ({"name": "../../x"}, ["../../x"]),
         ({"scorers": None}, ["'scorers'"]),
         ({"scorers": [3]}, ["3"]),
@@ -334,7 +335,8 @@ def test_faulty_option_in_its_own_process(task_file: Path, tmp_path: Path, args:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["score", "../../x"], ["../../x"]),
+        (["score", "../../x"], ["../../x", "not allowed"]),
+        (["board", "-t", "../../x"], ["../../x", "not allowed"]),
         (["score", "nosuch"], ["nosuch", "not a run"]),
         (["score", "nosuch", "--task", "ds-guidance"], ["nosuch", "not a run"]),
         (["board", "-t", "ds-trase"], ["Did you mean 'ds-trace'?"]),
