@@ -14,6 +14,8 @@ from harness.errors import EnvironmentProblem, UsageError
 
 MARK = "easyds.json"
 PICKLES = ("pytorch_model*.bin", "adapter_model.bin", "*.pt", "*.pth", "*.ckpt")
+ADAPTER = "adapter_model.safetensors"
+"""The only file that PEFT reads an adapter from before it takes a pickle; a reward model's head lies beside it."""
 HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "merges.txt", "vocab.txt", "tokenizer.model"]
 
 
@@ -78,14 +80,15 @@ def _check(folder: Path, config_name: str) -> None:
         raise EnvironmentProblem(
             f"{folder} has no {config_name}: it is no checkpoint. Give the folder that save_pretrained() wrote."
         )
-    if not any(folder.glob("*.safetensors")):
+    weights = ADAPTER if config_name == "adapter_config.json" else "*.safetensors"
+    if not any(folder.glob(weights)):
         pickled = next((path.name for pattern in PICKLES for path in folder.glob(pattern)), None)
         if pickled:
             raise EnvironmentProblem(
                 f"{folder} has only pickled weights ({pickled}), which can run code when loaded. Save it again with save_pretrained(..., safe_serialization=True)."
             )
         raise EnvironmentProblem(
-            f"{folder} has no *.safetensors weights. The download or the training may not have finished."
+            f"{folder} has no {weights} weights. The download or the training may not have finished."
         )
     for one in (config, folder / "tokenizer_config.json"):
         if one.exists() and "auto_map" in read_config(one):

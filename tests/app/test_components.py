@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from app.components import numbers, text
+from app.components import desk, numbers, text
 from harness.board import Metric
 
 
@@ -22,8 +24,20 @@ def test_hidden_characters_are_shown(given_text: str, shown: str) -> None:
     assert text.visible(given_text) == shown
 
 
+def test_an_option_of_a_widget_is_not_read_as_markdown() -> None:
+    """S1, S2"""
+    shown = desk.plain("![x](http://evil.example) $y$ :red[z] <i> `c` **b**")
+    assert not re.search(r"(?<!\\)[\[\](){}$:<>`*_!|~#]", shown)
+    assert shown.replace("\\", "") == "![x](http://evil.example) $y$ :red[z] <i> `c` **b**"
+
+
 def test_a_line_has_no_line_breaks() -> None:
     assert text.line("a\n b\t\tc\r\n") == "a b c"
+
+
+def test_hidden_characters_are_shown_on_a_line_too() -> None:
+    """S15"""
+    assert text.line("a\u202e\n b") == "a⟨202E⟩ b"
 
 
 def test_differences_by_sentence() -> None:

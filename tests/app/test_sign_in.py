@@ -4,10 +4,11 @@ token, as Streamlit hands them over; everything behind it is the real store."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from app_support import words_of
+from app_support import ENTRY, words_of
 from lead_support import ISSUER, Page, Team, click, sign_in
 from streamlit import config
 from streamlit.testing.v1 import AppTest
@@ -164,3 +165,16 @@ def test_a_server_for_others_without_sign_in_has_no_desk(page: Page, settled: Te
     assert "nobody signs in" in at.code[0].value
     assert not at.dataframe
     assert not at.radio
+
+
+@pytest.mark.usefixtures("exposed")
+def test_a_server_for_others_without_sign_in_lets_nobody_make_a_store(
+    working_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S10"""
+    monkeypatch.delenv("EASYDS_DB_URL", raising=False)
+    at = AppTest.from_file(ENTRY, default_timeout=60)
+    at.query_params["lang"] = "en"
+    at.run().switch_page("app_pages/rate.py").run()
+    assert "easyds annotate create" in at.code[0].value
+    assert not at.button

@@ -112,6 +112,17 @@ def test_a_reward_models_scores_survive_saving_reloading_and_merging(
     assert load_file(tmp_path / "out" / "checkpoint" / HEAD)["weight"].shape == (1, 32)
 
 
+def test_a_pickle_beside_the_head_of_a_reward_model_is_not_read(tiny: Path, tmp_path: Path) -> None:
+    """S5"""
+    loaded = checkpoint.load(str(tiny), None, tmp_path / "merged")
+    checkpoint.save_reward(checkpoint.with_head(loaded.model, seed=1), loaded, tmp_path / "out")
+    weights = tmp_path / "out" / "checkpoint" / "model.safetensors"
+    torch.save(load_file(weights), weights.with_name("pytorch_model.bin"))
+    weights.unlink()
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        checkpoint.load_reward(weights.parent)
+
+
 def test_the_head_in_use_is_the_one_that_was_trained(tiny: Path, tmp_path: Path) -> None:
     loaded = checkpoint.load(str(tiny), Lora(), tmp_path / "merged")
     scorer = get_peft_model(checkpoint.with_head(loaded.model, seed=1), Lora().config(loaded.folder, head=True))

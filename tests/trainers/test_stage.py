@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytest
@@ -80,6 +81,24 @@ def test_a_folder_belongs_to_one_spec_and_one_writer(tmp_path: Path) -> None:
     write(data, 2)
     with pytest.raises(UsageError, match="inputs: data was"):
         Stage("toy", Toy(output=str(tmp_path / "o")), {"data": data})
+
+
+class Runs:
+    """A pickle that makes a file when it is read."""
+
+    def __init__(self, ran: Path) -> None:
+        self.ran = ran
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.ran,)
+
+
+def test_a_state_from_elsewhere_runs_no_code(tmp_path: Path) -> None:
+    """S5"""
+    save_tensors(tmp_path, optimizer=Runs(tmp_path / "ran"))
+    with pytest.raises(UnpicklingError):
+        load_tensors(tmp_path, "optimizer")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_state_counts_when_it_is_whole_and_events_go_back_to_it(tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from annotate_support import SYSTEMS, Office, record_texts, said, speaker
+from annotate_support import OPEN, SYSTEMS, Office, record_texts, said, speaker
 from sqlalchemy import select
 from support import item_row, make_task
 
 from harness import annotate, task
 from harness.annotate import schema
 from harness.errors import UsageError
+from harness.types import Task
 
 Desk = Callable[..., Office]
 
@@ -159,16 +160,28 @@ def test_excluded_people_train_nothing(three: Office) -> None:
 def test_the_table_of_votes_runs_in_no_spreadsheet(desk: Desk, lesson: object, runs: Path) -> None:
     """S4"""
     office = desk(systems=("good", "poor"), overlap=1)
-    office.work(office.hire("ann"), lambda _: {"verdict": "left", "rationale": '=HYPERLINK("http://x","y")'}, limit=3)
+    office.work(office.hire("ann"), lambda _: {"verdict": "left", "rationale": '=HYPERLINK("http://x","y")'})
     rows = list(
         csv.DictReader(io.StringIO(annotate.votes_csv(office.store, office.lead, office.campaign).decode("utf-8-sig")))
     )
-    assert len(rows) == 3
+    assert len(rows) == 12
     for row in rows:
         assert row["rationale"].startswith("'=HYPERLINK")
         assert (row["verdict"] == row["left"]) is True, "left was clicked"
         assert row["x"] == "good"
     assert not any(value.startswith(("=", "+", "-", "@")) for row in rows for value in row.values())
+
+
+def test_training_data_holds_formulas_as_they_are(store: annotate.Store, lesson: Task, runs: Path) -> None:
+    """S4: only what a spreadsheet opens is quoted."""
+    found = [record_texts(runs, lesson, name, lambda *key: f"={said(*key)}") for name in ("good", "poor")]
+    lead = annotate.operator(store, "lead").id
+    made = annotate.create(store, lead, "compare", "compare", lesson, found, annotate.Settings(**OPEN, overlap=1))
+    one = Office(store, lesson, runs, "compare", lead, made)
+    one.work(lead, lambda _: {"verdict": "left"})
+    rows = annotate.export(store, lead, "compare", "dpo").rows
+    assert len(rows) == 12
+    assert all(row[side][0]["content"].startswith("=item-") for row in rows for side in ("chosen", "rejected"))
 
 
 def test_texts_that_tell_whose_they_are_are_left_out(store: annotate.Store, lesson: object, runs: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pytest
-from annotate_support import Office
+from annotate_support import LABELS, Office
 from sqlalchemy import select
 
 from harness import annotate, qualifying
 from harness.annotate import schema
 from harness.errors import UsageError
+from harness.record import find_runs
 
 Desk = Callable[..., Office]
 
@@ -103,6 +104,12 @@ def test_what_is_not_in_the_test_is_refused(desk: Desk) -> None:
         annotate.answer(office.store, ann, office.campaign, exam.attempt, "p-preorder", right)
     with pytest.raises(UsageError, match="no label"):
         annotate.answer(office.store, ann, office.campaign, exam.attempt, exam.exercise.id, {"preference": "left"})
+    annotate.create(office.store, office.lead, "rate", "rate", office.task, find_runs(office.runs))
+    with pytest.raises(annotate.Refused, match="not yours"):
+        annotate.answer(office.store, ann, "rate", exam.attempt, exam.exercise.id, LABELS)
+    annotate.set_role(office.store, office.lead, ann, "revoked")
+    with pytest.raises(annotate.Refused, match="not active any more"):  # A5
+        annotate.answer(office.store, ann, office.campaign, exam.attempt, exam.exercise.id, right)
 
 
 def test_a_short_test_does_not_open_a_campaign_that_asks_for_the_whole_one(desk: Desk) -> None:
@@ -110,8 +117,6 @@ def test_a_short_test_does_not_open_a_campaign_that_asks_for_the_whole_one(desk:
     ann = office.hire("ann")
     assert sit(office, ann, "en").passed
     settings = annotate.Settings(qualify=0.75)
-    from harness.record import find_runs
-
     annotate.create(office.store, office.lead, "whole", "compare", office.task, find_runs(office.runs), settings)
     assert not any(one.passed for one in annotate.standings(office.store, ann, "whole"))
 

@@ -149,6 +149,23 @@ def test_published_scores_credit_the_text_that_was_rated(
     store.close()
 
 
+def test_edits_history_and_undo_keep_the_side_that_was_clicked(desk: Desk) -> None:
+    """A7, A8: twelve times, so that some texts stand on either side."""
+    office = desk(systems=("good", "poor"), overlap=1)
+    ann = office.hire("ann")
+    while (shown := office.next(ann)) is not None:
+        office.submit(ann, shown, "tie")
+        clicked = office.answers(shown, "good")
+        annotate.edit(office.store, ann, shown.token, clicked)
+        assert annotate.history(office.store, ann, office.campaign, 1)[0].answers == clicked
+        back = annotate.undo(office.store, ann, office.campaign)
+        assert back.draft is not None
+        assert annotate.Preference(**back.draft) == clicked
+        annotate.submit(office.store, ann, back.token, annotate.Preference(**back.draft))
+    (duel,) = annotate.by_people(office.store, office.campaign).duels
+    assert (duel.a, duel.wins, duel.n) == ("good", 12, 12)
+
+
 @given(st.data())
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_swapping_every_side_changes_no_result(data: st.DataObject) -> None:
@@ -376,15 +393,17 @@ def test_a_ruling_by_side_credits_the_system_that_stood_there(desk: Desk) -> Non
     office.work(ben, lambda _: {"verdict": "poor"})
     cases = annotate.cases(office.store, office.lead, office.campaign)
     assert len(cases) == 12
-    lefts = set()
+    lefts, meant = set(), set()
     for case in cases:
+        left = speaker(case.left)
         for opinion in case.opinions:  # opinions are told by the sides as the lead sees them
             assert isinstance(opinion.answers, annotate.Preference)
-        left = speaker(case.left)
+            meant.add((opinion.who, (opinion.answers.verdict == "left") == (left == "good")))
         lefts.add(left)
         verdict = "left" if left == "good" else "right"
         annotate.adjudicate(office.store, office.lead, case.unit, annotate.Ruling(verdict=verdict))  # type: ignore[arg-type]
     assert lefts == {"good", "poor"}
+    assert sorted(good for _, good in meant) == [False, True], "each always meant the same system"
     rows = annotate.export(office.store, office.lead, office.campaign, "dpo").rows
     assert len(rows) == 12
     assert {speaker(row["chosen"][0]["content"]) for row in rows} == {"good"}

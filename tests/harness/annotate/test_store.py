@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from annotate_support import Clock, Office, office
 from postgres import Server
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError, InterfaceError
 from support import easyds, in_a_fork, item_row, make_task
 
 from harness import annotate, task
@@ -94,6 +95,20 @@ def test_threads_share_one_store(lesson: Task, runs: Path, url: str) -> None:
     assert annotate.progress(store, people[0], one.campaign).given == 72
 
 
+def test_one_person_in_many_tabs_at_once_has_one_task_and_one_vote(lesson: Task, runs: Path, url: str) -> None:
+    """A1, A2: the person's own writes wait for each other, so that no tab ends in an error."""
+    store = annotate.open_store(url)
+    one = office(store, lesson, runs, "compare")
+    ann = one.hire("ann")
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            shown = list(pool.map(lambda _: one.next(ann), range(8)))
+            assert shown[0] is not None
+            assert {each.token for each in shown if each} == {shown[0].token}
+            saved = list(pool.map(lambda task: one.submit(ann, task, "left").already, shown))
+            assert sorted(saved) == [False] + [True] * 7
+
+
 def test_a_locked_store_says_so_and_keeps_what_was_typed(lesson: Task, runs: Path, tmp_path: Path) -> None:
     """A9, SQLite."""
     path = tmp_path / "annotations.db"
@@ -132,6 +147,13 @@ def test_a_server_that_is_down_says_so_and_works_again_when_it_is_back(
     assert one.next(ann) is not None, "a restart between two calls is not noticed"
 
 
+def test_a_connection_that_broke_off_is_told_in_a_line(store: Store) -> None:
+    """A9"""
+    closed = InterfaceError("select 1", None, Exception("the connection is closed"), connection_invalidated=True)
+    with pytest.raises(annotate.StoreBusy, match="broke off"), store.write():
+        raise closed
+
+
 def test_a_password_is_in_no_message() -> None:
     """S8"""
     with pytest.raises(annotate.StoreBusy) as told:
@@ -140,6 +162,14 @@ def test_a_password_is_in_no_message() -> None:
     while cause is not None:
         assert "hunter2" not in str(cause)
         cause = cause.__cause__
+
+
+def test_an_error_of_the_database_does_not_say_what_was_written(url: str) -> None:
+    """S8"""
+    store = annotate.open_store(url)
+    with pytest.raises(IntegrityError) as told, store.write() as tx:
+        tx.execute(insert(schema.meta).values(key="salt", value="hunter2"))
+    assert "hunter2" not in str(told.value)
 
 
 def test_a_write_waits_for_another_instead_of_failing(tmp_path: Path, lesson: Task, runs: Path) -> None:

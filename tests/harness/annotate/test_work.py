@@ -11,7 +11,7 @@ from annotate_support import LABELS, Clock, Office, empty_store, record_texts, s
 from sqlalchemy import func, select, text
 
 from harness import annotate
-from harness.annotate import schema
+from harness.annotate import schema, work
 from harness.errors import UsageError
 
 Desk = Callable[..., Office]
@@ -45,6 +45,8 @@ def test_a_double_click_a_reload_and_two_tabs_store_one_vote(desk: Desk) -> None
     assert shown is not None
     other_tab = office.next(ann)
     assert other_tab == shown, "a second tab shows the same unit, not another"
+    with pytest.raises(UsageError, match="no vote to change"):
+        annotate.edit(office.store, ann, shown.token, annotate.Preference("left"))
     assert office.submit(ann, shown, "left") == annotate.Saved(already=False, counted=True)
     assert office.submit(ann, shown, "left") == annotate.Saved(already=True, counted=True)
     assert office.submit(ann, other_tab, "right").already
@@ -68,9 +70,23 @@ def test_the_schema_itself_refuses_a_vote_twice_and_a_unit_over_its_overlap(desk
     with pytest.raises(IntegrityError), office.store.write() as tx:  # the same person again
         tx.execute(schema.presentation.insert().values({**row, "token": "t", "slot": None, "number": 9}))
     assert office.next(ann) is not None
-    another = {**row, "token": "t", "unit": 36, "slot": None, "number": 9, "state": "open"}
+    same_number = {**row, "token": "t", "unit": 36, "slot": None}
+    with pytest.raises(IntegrityError), office.store.write() as tx:  # two of the same number
+        tx.execute(schema.presentation.insert().values(same_number))
+    another = {**same_number, "number": 9, "state": "open"}
     with pytest.raises(IntegrityError), office.store.write() as tx:  # two open ones
         tx.execute(schema.presentation.insert().values(another))
+
+
+def test_who_comes_too_late_for_all_that_was_free_looks_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A2: the unit was free when ben looked, and ann's when he took it."""
+    office = desk(systems=("good", "poor"), overlap=1, items=2)
+    ann, ben = office.hire("ann"), office.hire("ben")
+    assert office.next(ann) is not None
+    looks, look = [[rows(office, "presentation")[0]["unit"]]], work._candidates
+    monkeypatch.setattr(work, "_candidates", lambda *key: looks.pop() if looks else look(*key))
+    assert office.next(ben) is not None
+    assert not looks
 
 
 def test_a_lease_that_ran_out_frees_the_slot_and_a_late_vote_counts_only_if_it_is_still_free(
@@ -109,13 +125,14 @@ def test_a_late_vote_counts_while_nobody_took_the_slot(desk: Desk, clock: Clock)
 
 def test_a_draft_is_restored_and_keeps_the_lease(desk: Desk, clock: Clock) -> None:
     """A3: in another session, another browser, after a crash."""
-    office = desk(systems=("good", "poor"), overlap=1)
-    ann = office.hire("ann")
+    office = desk(systems=("good", "poor"), overlap=1, items=1)
+    ann, ben = office.hire("ann"), office.hire("ben")
     shown = office.next(ann)
     assert shown is not None
     clock.now += 800
     annotate.save_draft(office.store, ann, shown.token, {"verdict": "left", "rationale": "weil …"})
     clock.now += 800
+    assert office.next(ben) is None, "who types keeps the slot"
     again = office.next(ann)
     assert again is not None
     assert (again.token, again.draft) == (shown.token, {"verdict": "left", "rationale": "weil …"})
@@ -127,14 +144,40 @@ def test_a_draft_is_restored_and_keeps_the_lease(desk: Desk, clock: Clock) -> No
     assert not rows(office, "draft")
 
 
+def test_what_is_typed_after_the_lease_ran_out_is_kept(desk: Desk, clock: Clock) -> None:
+    """A3"""
+    office = desk(systems=("good", "poor"), overlap=2, items=1)
+    ann, ben = office.hire("ann"), office.hire("ben")
+    shown = office.next(ann)
+    assert shown is not None
+    clock.now += 901
+    office.vote(ben, "left")
+    annotate.save_draft(office.store, ann, shown.token, {"rationale": "late"})
+    again = office.next(ann)
+    assert again is not None
+    assert (again.token, again.draft) == (shown.token, {"rationale": "late"})
+
+
+def test_a_draft_without_end_is_refused(desk: Desk) -> None:
+    office = desk()
+    ann = office.hire("ann")
+    shown = office.next(ann)
+    assert shown is not None
+    with pytest.raises(UsageError, match="too long"):
+        annotate.save_draft(office.store, ann, shown.token, {"rationale": "x" * 20_001})
+    assert not rows(office, "draft")
+
+
 @pytest.mark.parametrize(
     "answers",
     [
         annotate.Preference("a_better"),  # type: ignore[arg-type]
         annotate.Preference("x"),  # type: ignore[arg-type]
+        annotate.Preference("left", strength=0),
         annotate.Preference("left", strength=4),
         annotate.Preference("left", strength=True),
         annotate.Preference("left", rationale="x" * 4001),
+        annotate.Preference("left", rationale=["x"]),  # type: ignore[arg-type]
         annotate.Rating(LABELS, 5),
         {"verdict": "left"},
     ],
@@ -173,6 +216,8 @@ def test_a_rating_that_the_rubric_does_not_have_is_refused(
     assert shown is not None
     with pytest.raises(UsageError):
         annotate.submit(office.store, ann, shown.token, annotate.Rating(labels, satisfaction))
+    with pytest.raises(UsageError, match="another form"):
+        annotate.submit(office.store, ann, shown.token, annotate.Preference("left"))
     assert not rows(office, "revision")
 
 
@@ -197,6 +242,7 @@ def test_a_token_that_was_not_served_to_this_person_is_refused_and_audited(desk:
             assert audit(office)[-1].startswith("refused: ")
     assert not rows(office, "revision")
     assert not rows(office, "flag")
+    office.submit(ann, shown, "left")
     assert annotate.history(office.store, ben, office.campaign) == []
 
 
@@ -244,6 +290,8 @@ def test_a_role_that_is_taken_stops_the_next_write(desk: Desk) -> None:
             call()
         assert len(audit(office)) == before + 1
     assert len(rows(office, "revision")) == 1
+    with pytest.raises(annotate.Refused, match="not active any more"):
+        annotate.history(office.store, ann, office.campaign)
 
 
 def test_a_text_that_was_regenerated_gets_no_old_votes(desk: Desk) -> None:
@@ -260,12 +308,30 @@ def test_a_text_that_was_regenerated_gets_no_old_votes(desk: Desk) -> None:
     with pytest.raises(annotate.Refused, match="replaced"):
         office.submit(ann, waiting, "good")
     assert annotate.progress(office.store, ben, office.campaign) == annotate.Progress(0, 0, 24)
+    assert annotate.by_people(office.store, office.campaign).n == 0
     assert office.work(ben, lambda _: {"verdict": "good"}) == 12
     assert annotate.progress(office.store, ben, office.campaign) == annotate.Progress(12, 12, 24)
     assert len(rows(office, "revision")) == 5 + 12, "the old votes are kept"
     back = [run for run in annotate_runs(office) if run.id != good.id]
     annotate.refresh(office.store, office.lead, office.campaign, office.task, back)
     assert annotate.progress(office.store, ben, office.campaign).given == 5, "the old text has its own votes again"
+    assert annotate.by_people(office.store, office.campaign).n == 5
+
+
+def test_a_text_that_was_replaced_is_neither_shown_again_nor_repeated_nor_taken_back(desk: Desk) -> None:
+    """A6"""
+    office = desk(systems=("good", "poor"), overlap=1, repeat=2)
+    ann = office.hire("ann")
+    office.work(ann, lambda _: {"verdict": "good"}, limit=5)
+    assert office.next(ann) is not None
+    good = record_texts(office.runs, office.task, "good", lambda *key: said(*key) + " Anew.", weights="2")
+    poor = next(run for run in annotate_runs(office) if run.manifest["system"] == "poor")
+    annotate.refresh(office.store, office.lead, office.campaign, office.task, [good, poor])
+    with pytest.raises(UsageError, match="replaced"):
+        annotate.undo(office.store, ann, office.campaign)
+    while (shown := office.next(ann)) is not None:
+        assert "Anew." in f"{shown.left} {shown.right}"
+        office.submit(ann, shown, "good")
 
 
 def annotate_runs(office: Office) -> list[object]:

@@ -197,6 +197,17 @@ def test_where_a_checkpoint_lies_is_not_published(
     assert Run(runs / "a").manifest["model"] == model
 
 
+def test_a_folder_whose_name_no_run_has_is_neither_merged_nor_published(
+    small: Task, several: Path, tmp_path: Path
+) -> None:
+    """S3"""
+    (several / "a1").rename(several / "-rf x")
+    for call in (board.merge, lambda source, root: board.publish_runs(small, scan(source)[0], root)):
+        with pytest.raises(UsageError, match="not allowed"):
+            call(several, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
 def test_merge_refuses_links_out_of_a_run(small: Task, several: Path, tmp_path: Path) -> None:
     (several / "a1" / "notes.txt").symlink_to("/etc/hostname")
     with pytest.raises(UsageError, match="is a link"):

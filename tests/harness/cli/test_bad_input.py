@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from support import answers, easyds, item_row, make_task, manifest, only_run, read_jsonl, write_items
 
 Cli = Callable[..., Any]
@@ -72,6 +74,15 @@ def test_pickled_weights(cli: Cli, tiny: Path, task_file: Path, runs: Path) -> N
 def test_pickled_adapter(cli: Cli, adapter: Path, task_file: Path, runs: Path) -> None:
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     assert_refused(cli("run", "-m", f"hf/{adapter}", "-t", task_file, "--runs", runs), 3, "adapter_model.bin")
+
+
+def test_pickled_adapter_beside_other_tensors(cli: Cli, adapter: Path, task_file: Path, runs: Path) -> None:
+    """PEFT takes the pickle where the adapter's own file is missing, whatever else lies there."""
+    (adapter / "adapter_model.safetensors").rename(adapter / "head.safetensors")
+    torch.save(load_file(adapter / "head.safetensors"), adapter / "adapter_model.bin")
+    assert_refused(
+        cli("run", "-m", f"hf/{adapter}", "-t", task_file, "--runs", runs), 3, "pickled", "adapter_model.bin"
+    )
 
 
 def test_no_weights(cli: Cli, tiny: Path, task_file: Path, runs: Path) -> None:
@@ -229,6 +240,7 @@ def test_items_in_another_encoding(cli: Cli, tmp_path: Path, runs: Path) -> None
         ({"rubric": None}, ["'rubric'"]),
         ({"rubric": "guidence"}, ["guidence", "Did you mean 'guidance'?"]),
         ({"rubric": 3}, ["'rubric'"]),
+        ({"rubric": "../../x"}, ["../../x", "not allowed"]),
         ({"name": "../../x"}, ["../../x"]),
         ({"scorers": None}, ["'scorers'"]),
         ({"scorers": [3]}, ["3"]),
@@ -334,7 +346,8 @@ def test_faulty_option_in_its_own_process(task_file: Path, tmp_path: Path, args:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["score", "../../x"], ["../../x"]),
+        (["score", "../../x"], ["../../x", "not allowed"]),
+        (["board", "-t", "../../x"], ["../../x", "not allowed"]),
         (["score", "nosuch"], ["nosuch", "not a run"]),
         (["score", "nosuch", "--task", "ds-guidance"], ["nosuch", "not a run"]),
         (["board", "-t", "ds-trase"], ["Did you mean 'ds-trace'?"]),

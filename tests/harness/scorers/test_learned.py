@@ -68,14 +68,27 @@ def test_labels_of_chance_make_it_abstain() -> None:
     assert (sure < model.heads["D5"].threshold).mean() > 0.9
 
 
+class Runs:
+    """A pickle that makes a file when it is read."""
+
+    def __init__(self, ran: Path) -> None:
+        self.ran = ran
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.ran,)
+
+
 def test_folders_that_hold_no_model(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="no learned scorer"):
         Learned.load(tmp_path)
     model = train(examples(groups=8), "toy")
     model.save(tmp_path / "toy")
-    np.savez(tmp_path / "toy" / "weights.npz", centre=np.array([{"a": 1}], dtype=object))  # a pickle inside
+    with np.load(tmp_path / "toy" / "weights.npz") as stored:
+        pickled = {name: np.array([Runs(tmp_path / "ran")], dtype=object) for name in stored}
+    np.savez(tmp_path / "toy" / "weights.npz", **pickled)
     with pytest.raises(EnvironmentProblem, match="no learned scorer"):
         Learned.load(tmp_path / "toy")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_too_little_to_learn_from() -> None:
