@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import yaml
 from harness.errors import UsageError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NODES = 100_000
+"""Values in a YAML file, its aliases written out"""
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -46,11 +49,30 @@ def slug(text: str, length: int = 32) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:length].strip("-") or "run"
 
 
+def _size(node: yaml.Node, known: dict[int, float]) -> float:
+    """Nodes from `node` on, its aliases written out; infinite if it holds itself. `known` by identity."""
+    if id(node) not in known:
+        known[id(node)] = inf
+        values = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = (one for each in values for one in (each if isinstance(each, tuple) else (each,)))
+        known[id(node)] = 1 + sum(_size(one, known) for one in parts)
+    return known[id(node)]
+
+
 def read_yaml(path: Path) -> Any:
-    """A YAML file, parsed safely. Raises UsageError with the line where it is malformed."""
+    """A YAML file, parsed safely. Raises UsageError with the line where it is malformed, and if it stands for more than
+    NODES values once its aliases are written out: few lines can stand for billions."""
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # both safe, the first much quicker
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(path.read_text(encoding="utf-8"))  # the first is quicker
+        try:
+            node = loader.get_single_node()
+            if node is not None and _size(node, {}) > NODES:
+                raise UsageError(
+                    f"{path}: its aliases (*name) stand for more than {NODES:,} values. Write it out, shorter."
+                )
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist.") from error
     except OSError as error:

@@ -110,7 +110,7 @@ def train_tokenizer(rows: Sequence[Sequence[Mapping[str, str]]], vocabulary: int
 
 def _check_reload(tokenizer: Qwen2Tokenizer, folder: Path, rows: Sequence[Sequence[Mapping[str, str]]]) -> None:
     """Raises EnvironmentProblem if the saved tokenizer, loaded as every user loads it, reads other tokens."""
-    loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     for messages in rows:
         for message in messages:
             if tokenizer.encode(message["content"]) != loaded.encode(message["content"]):

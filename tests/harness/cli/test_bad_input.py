@@ -268,6 +268,20 @@ def test_malformed_yaml(cli: Cli, tmp_path: Path, runs: Path) -> None:
     assert_refused(cli("run", *NULL, "-t", task, "--runs", runs), 2, "task.yaml, line 3", "not valid YAML")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a0: &a0 x\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)),
+        "a: &a [*a]\n",
+    ],
+    ids=["billions", "itself"],
+)
+def test_yaml_that_stands_for_more_than_it_says(cli: Cli, tmp_path: Path, runs: Path, text: str) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text(text)
+    assert_refused(cli("run", *NULL, "-t", task, "--runs", runs), 2, "task.yaml", "aliases")
+
+
 def test_yaml_that_would_run_code(cli: Cli, tmp_path: Path, runs: Path) -> None:
     task = make_task(tmp_path / "task")
     ran = tmp_path / "ran"
