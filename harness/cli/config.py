@@ -25,20 +25,30 @@ def command_group() -> Any:
     for panel, names in PANELS.items():
         for name in names:
             group.commands[name].rich_help_panel = panel
-    for command in group.commands:
-        for name, parameter in _options(group, command).items():
-            parameter.envvar = f"EASYDS_{command}_{name}".upper()
+    for words, command in _commands(group).items():
+        for name, parameter in _options(command).items():
+            parameter.envvar = f"EASYDS_{words}_{name}".replace(" ", "_").upper()
     return group
 
 
-def _options(group: Any, command: str) -> dict[str, Any]:
+def _commands(group: Any) -> dict[str, Any]:
+    """Every command by its words: `run`, `annotate create`."""
+    found: dict[str, Any] = {}
+    for name, one in group.commands.items():
+        nested = _commands(one) if hasattr(one, "commands") else {"": one}
+        found |= {f"{name} {words}".strip(): command for words, command in nested.items()}
+    return found
+
+
+def _options(command: Any) -> dict[str, Any]:
     """Options of a command by the name that the environment and easyds.toml know them by."""
-    options = [one for one in group.commands[command].params if one.param_type_name == "option" and one.name != "help"]
+    options = [one for one in command.params if one.param_type_name == "option" and one.name != "help"]
     return {one.opts[0].lstrip("-").replace("-", "_"): one for one in options}
 
 
-def defaults(group: Any, folder: Path | None = None) -> dict[str, dict[str, Any]]:
-    """The settings of easyds.toml in the current folder: a table per command. Values go by parameter names.
+def defaults(group: Any, folder: Path | None = None) -> dict[str, Any]:
+    """The settings of easyds.toml in the current folder: a table per command ([run], [annotate.create]). Values go by
+    parameter names.
 
     Raises UsageError with the line where the file is malformed, and for commands and options that do not exist.
     """
@@ -51,38 +61,54 @@ def defaults(group: Any, folder: Path | None = None) -> dict[str, dict[str, Any]
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML ({error}).") from error
-    return {command: _settings(group, command, rows, path) for command, rows in table.items()}
+    return _settings(group, "", table, path)
 
 
-def _settings(group: Any, command: str, rows: Any, path: Path) -> dict[str, Any]:
-    if command not in group.commands:
-        raise unknown(f"command at {path}:", command, list(group.commands), "Each table is named for a command; easyds")
-    if not isinstance(rows, dict):
-        raise UsageError(f"{path}: '{command}' must be a table, [{command}], of that command's options.")
-    options = _options(group, command)
+def _settings(group: Any, above: str, table: Any, path: Path) -> dict[str, Any]:
+    """The values of a group's commands; `above` is the group's own name in the file, with a dot, or nothing."""
+    found = {}
+    for name, rows in table.items():
+        if name not in group.commands:
+            owner = f"Each table is named for a command; easyds {above.rstrip('.')}".strip()
+            raise unknown(f"command at {path}:", above + name, [above + one for one in group.commands], owner)
+        if not isinstance(rows, dict):
+            raise UsageError(f"{path}: '{above}{name}' must be a table, [{above}{name}], of that command's options.")
+        command = group.commands[name]
+        nested = hasattr(command, "commands")
+        found[name] = (
+            _settings(command, f"{above}{name}.", rows, path) if nested else _values(command, above + name, rows, path)
+        )
+    return found
+
+
+def _values(command: Any, table: str, rows: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The values of one command's options, by parameter names."""
+    options = _options(command)
     for name in rows:
         if name not in options:
-            raise unknown(f"option at {path}, [{command}]:", name, list(options), f"easyds {command}")
+            raise unknown(f"option at {path}, [{table}]:", name, list(options), f"easyds {table.replace('.', ' ')}")
     return {options[name].name: value for name, value in rows.items()}
 
 
 def origins(command: str | None) -> list[dict[str, Any]]:
-    """Every option of every command (or of one), with its present value and where it comes from."""
+    """Every option of every command (or of one, or of a group), with its present value and where it comes from."""
     group = command_group()
     table = defaults(group)
     if command is not None and command not in group.commands:
         raise unknown("command", command, list(group.commands), "'easyds --help'")
-    parent = group.make_context("easyds", [], default_map=table, resilient_parsing=True)
+    top = group.make_context("easyds", [], default_map=table, resilient_parsing=True)
     rows = []
-    for name, one in group.commands.items():
-        if command not in (None, name):
+    for words, one in _commands(group).items():
+        first, _, last = words.partition(" ")
+        if command not in (None, first):
             continue
-        context = one.make_context(name, [], parent=parent, resilient_parsing=True)
-        for parameter in _options(group, name).values():
+        parent = group.commands[first].make_context(first, [], parent=top, resilient_parsing=True) if last else top
+        context = one.make_context(last or first, [], parent=parent, resilient_parsing=True)
+        for parameter in _options(one).values():
             source = context.get_parameter_source(parameter.name)
             rows.append(
                 {
-                    "command": name,
+                    "command": words,
                     "option": parameter.opts[0],
                     "value": context.params.get(parameter.name),
                     "origin": _origin(source.name if source else "DEFAULT", parameter.envvar),

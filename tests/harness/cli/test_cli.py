@@ -57,9 +57,23 @@ def test_options_go_by_their_own_name(cli: Cli, working_folder: Path, monkeypatc
     assert setting(cli, "board", "--format") == ("latex", "EASYDS_BOARD_FORMAT")
 
 
+def test_commands_of_a_group_read_settings_too(cli: Cli, working_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (working_folder / "easyds.toml").write_text('[annotate.people]\nstore = "team.db"\nformat = "json"\n')
+    rows = {
+        row["option"]: row
+        for row in json.loads(cli("config", "annotate", "--format", "json").out)
+        if row["command"] == "annotate people"
+    }
+    assert (rows["--store"]["value"], rows["--store"]["origin"]) == ("team.db", "easyds.toml")
+    assert json.loads(cli("annotate", "people").out), "this machine's own annotator"
+    assert (working_folder / "team.db").exists()
+    monkeypatch.setenv("EASYDS_ANNOTATE_PEOPLE_FORMAT", "text")
+    assert cli("annotate", "people").out.startswith("id")
+
+
 def test_config_lists_every_command(cli: Cli, working_folder: Path) -> None:
     rows = json.loads(cli("config", "--format", "json").out)
-    assert {"doctor", "demo", "tasks", "run", "score", "board", "config"} <= {row["command"] for row in rows}
+    assert {"doctor", "run", "config", "experiment run", "data dedupe"} <= {row["command"] for row in rows}
     assert {row["origin"] for row in rows} == {"default"}
 
 
