@@ -1,6 +1,5 @@
 """`easyds annotate …`: what a lead does at a terminal. People rate and compare in the app (`easyds app`)."""
 
-from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -301,7 +300,7 @@ def close(name: Name, reopen: Annotated[bool, typer.Option(help="Open it again."
 
 
 @contextmanager
-def _opened(where: str | None) -> Iterator[tuple[Store, str]]:
+def _opened(where: str | None) -> Iterator[tuple["Store", str]]:
     """The store, and who acts: the person at this terminal."""
     from harness import annotate
 
@@ -312,7 +311,7 @@ def _opened(where: str | None) -> Iterator[tuple[Store, str]]:
         store.close()
 
 
-def _chosen(task: Task, folder: Path, names: Sequence[str]) -> list[Run]:
+def _chosen(task: "Task", folder: Path, names: Sequence[str]) -> list["Run"]:
     """The runs of those names (a run's, or a system's: its latest complete one); of every system if none are named."""
     from harness.errors import UsageError, unknown
     from harness.record import find_runs

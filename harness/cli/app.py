@@ -1,6 +1,8 @@
-"""The commands of `easyds`. Each is a thin layer: it reads options, calls one function of the harness, prints."""
+"""The commands of `easyds`. Each is a thin layer: it reads options, calls one function of the harness, prints.
 
-from __future__ import annotations
+Modules of commands do not import `annotations` from `__future__`: Typer would evaluate all of these texts before `--help`.
+"""
+
 
 import sys
 from pathlib import Path

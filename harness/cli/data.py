@@ -1,6 +1,5 @@
 """`easyds data …`: one command for each tool of harness.data. Rows are streamed; exit code 1 where a tool found a fault."""
 
-from __future__ import annotations
 
 import json
 import sys

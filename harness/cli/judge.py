@@ -1,6 +1,5 @@
 """`easyds judge`: attack a judge, let it compare two systems, and measure it against people."""
 
-from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -46,7 +45,7 @@ def check(
         raise GateFailed(f"{source} is moved by what replies say to it: it carries no headline.")
 
 
-def attacked(spec: Mapping[str, Any], task: types.Task, clusters: int, runs: Path) -> tuple[str, dict[str, Any]]:
+def attacked(spec: Mapping[str, Any], task: "types.Task", clusters: int, runs: Path) -> tuple[str, dict[str, Any]]:
     """A judge's source and what the standing attacks do to it on some exercises of a task; remembered beside the runs."""
     from harness.board import trust
     from harness.scorers.judge import attack
@@ -211,7 +210,7 @@ def _among_people(store: str | None, campaign: str) -> dict[tuple[str, str], flo
 
 
 @contextmanager
-def _opened(spec: Mapping[str, Any], folder: Path) -> Iterator[Judge]:
+def _opened(spec: Mapping[str, Any], folder: Path) -> Iterator["Judge"]:
     """The judge of a specification, with its journal in `folder`."""
     from harness import scorers
     from harness.errors import UsageError

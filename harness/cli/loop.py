@@ -1,6 +1,5 @@
 """`easyds monitor`, `easyds collect`, `easyds improve`: from what is served to the next model."""
 
-from __future__ import annotations
 
 import json
 import sys
