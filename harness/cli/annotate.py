@@ -1,6 +1,5 @@
 """`easyds annotate …`: what a lead does at a terminal. People rate and compare in the app (`easyds app`)."""
 
-
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

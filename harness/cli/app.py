@@ -3,7 +3,6 @@
 Modules of commands do not import `annotations` from `__future__`: Typer would evaluate all of these texts before `--help`.
 """
 
-
 import sys
 from pathlib import Path
 from typing import Annotated, Any

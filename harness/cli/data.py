@@ -1,6 +1,5 @@
 """`easyds data …`: one command for each tool of harness.data. Rows are streamed; exit code 1 where a tool found a fault."""
 
-
 import json
 import sys
 import time

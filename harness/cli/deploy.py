@@ -1,6 +1,5 @@
 """`easyds package` and `easyds loadtest`: from a measured run to a model that runs, and what it carries."""
 
-
 import json
 import os
 import sys

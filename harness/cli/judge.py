@@ -1,6 +1,5 @@
 """`easyds judge`: attack a judge, let it compare two systems, and measure it against people."""
 
-
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

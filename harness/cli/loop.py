@@ -1,6 +1,5 @@
 """`easyds monitor`, `easyds collect`, `easyds improve`: from what is served to the next model."""
 
-
 import json
 import sys
 from pathlib import Path
