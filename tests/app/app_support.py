@@ -83,6 +83,13 @@ def write_report(runs: Path, arms: tuple[str, str], said: str) -> None:
 Open = Callable[..., AppTest]
 
 
+def opened(page: str, lang: str = "en") -> AppTest:
+    """A page as somebody who just came to it sees it."""
+    at = AppTest.from_file(ENTRY, default_timeout=60)
+    at.query_params["lang"] = lang
+    return at.run().switch_page(f"app_pages/{page}.py").run()
+
+
 def words_of(at: AppTest) -> str:
     """All that a page says, in one text."""
     kinds = (at.title, at.subheader, at.text, at.caption, at.code, at.info, at.warning, at.error)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from app_support import ENTRY, HOSTILE, words_of
+from app_support import HOSTILE, opened, words_of
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import TextInput
 from support import item_row, make_task
@@ -35,9 +35,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
         lead = annotate.operator(store).id
         annotate.create(store, lead, "first", kind, lesson, runs, annotate.Settings(**{**OPEN, **settings}))  # type: ignore[arg-type]
         store.close()
-        at = AppTest.from_file(ENTRY, default_timeout=60)
-        at.query_params["lang"] = lang
-        return at.run().switch_page(f"app_pages/{'rate' if kind == 'rate' else 'duel'}.py").run()
+        return opened("rate" if kind == "rate" else "duel", lang)
 
     return made
 
@@ -113,9 +111,7 @@ def test_what_was_typed_is_there_after_a_reload(desk: Desk) -> None:
     first.set_value(chosen)
     typed(at, "note").set_value("half a thought")
     at.run()
-    again = AppTest.from_file(ENTRY, default_timeout=60)
-    again.query_params["lang"] = "en"
-    again.run().switch_page("app_pages/rate.py").run()
+    again = opened("rate")
     assert again.radio[0].value == chosen
     assert typed(again, "note").value == "half a thought"
 
@@ -204,9 +200,7 @@ def test_without_a_store_the_page_says_how_to_get_one_and_makes_none(
     working_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("EASYDS_DB_URL", raising=False)
-    at = AppTest.from_file(ENTRY, default_timeout=60)
-    at.query_params["lang"] = "en"
-    at.run().switch_page("app_pages/rate.py").run()
+    at = opened("rate")
     assert not at.exception
     assert "easyds annotate create" in at.code[0].value
     assert list(working_folder.iterdir()) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_support import ENTRY, words_of
+from app_support import opened, words_of
 from lead_support import ISSUER, Page, Team, click, sign_in
 from streamlit import config
 from streamlit.testing.v1 import AppTest
@@ -173,8 +173,6 @@ def test_a_server_for_others_without_sign_in_lets_nobody_make_a_store(
 ) -> None:
     """S10"""
     monkeypatch.delenv("EASYDS_DB_URL", raising=False)
-    at = AppTest.from_file(ENTRY, default_timeout=60)
-    at.query_params["lang"] = "en"
-    at.run().switch_page("app_pages/rate.py").run()
+    at = opened("rate")
     assert "easyds annotate create" in at.code[0].value
     assert not at.button

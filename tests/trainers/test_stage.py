@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from support import read_jsonl
+from support import Runs, read_jsonl
 
 from harness.errors import EnvironmentProblem, UsageError
 from harness.record import Lines
@@ -81,16 +81,6 @@ def test_a_folder_belongs_to_one_spec_and_one_writer(tmp_path: Path) -> None:
     write(data, 2)
     with pytest.raises(UsageError, match="inputs: data was"):
         Stage("toy", Toy(output=str(tmp_path / "o")), {"data": data})
-
-
-class Runs:
-    """A pickle that makes a file when it is read."""
-
-    def __init__(self, ran: Path) -> None:
-        self.ran = ran
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.ran,)
 
 
 def test_a_state_from_elsewhere_runs_no_code(tmp_path: Path) -> None:

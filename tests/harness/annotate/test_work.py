@@ -110,14 +110,20 @@ def test_a_lease_that_ran_out_frees_the_slot_and_a_late_vote_counts_only_if_it_i
     assert len(rows(office, "revision")) == 2, "the late vote is kept"
 
 
-def test_a_late_vote_counts_while_nobody_took_the_slot(desk: Desk, clock: Clock) -> None:
-    """A3"""
+def lapsed_lease(desk: Desk, clock: Clock) -> tuple[Office, str, annotate.Presentation]:
+    """The office, ann, and what she still has before her after ben took her slot; one more is free."""
     office = desk(systems=("good", "poor"), overlap=2, items=1)
     ann, ben = office.hire("ann"), office.hire("ben")
     shown = office.next(ann)
     assert shown is not None
     clock.now += 901
     office.vote(ben, "left")
+    return office, ann, shown
+
+
+def test_a_late_vote_counts_while_nobody_took_the_slot(desk: Desk, clock: Clock) -> None:
+    """A3"""
+    office, ann, shown = lapsed_lease(desk, clock)
     assert [row["slot"] for row in rows(office, "presentation")] == [None, 1], "ann's slot went to ben"
     assert office.submit(ann, shown, "left").counted
     assert [row["slot"] for row in rows(office, "presentation")] == [2, 1]
@@ -146,12 +152,7 @@ def test_a_draft_is_restored_and_keeps_the_lease(desk: Desk, clock: Clock) -> No
 
 def test_what_is_typed_after_the_lease_ran_out_is_kept(desk: Desk, clock: Clock) -> None:
     """A3"""
-    office = desk(systems=("good", "poor"), overlap=2, items=1)
-    ann, ben = office.hire("ann"), office.hire("ben")
-    shown = office.next(ann)
-    assert shown is not None
-    clock.now += 901
-    office.vote(ben, "left")
+    office, ann, shown = lapsed_lease(desk, clock)
     annotate.save_draft(office.store, ann, shown.token, {"rationale": "late"})
     again = office.next(ann)
     assert again is not None

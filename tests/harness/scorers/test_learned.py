@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import item_row, make_task
+from support import Runs, item_row, make_task
 
 from harness import calibration, record, scorers
 from harness import task as tasks
@@ -66,16 +66,6 @@ def test_labels_of_chance_make_it_abstain() -> None:
     model = train(examples(noise=1.0), "noise")
     sure = model.probabilities(examples(seed=3))["D5"].max(1)
     assert (sure < model.heads["D5"].threshold).mean() > 0.9
-
-
-class Runs:
-    """A pickle that makes a file when it is read."""
-
-    def __init__(self, ran: Path) -> None:
-        self.ran = ran
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.ran,)
 
 
 def test_folders_that_hold_no_model(tmp_path: Path) -> None:
